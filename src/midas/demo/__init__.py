@@ -1,0 +1,1 @@
+"""One command's whole living system: embedded servers, child processes, provoked faults, a live summary."""
