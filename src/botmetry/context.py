@@ -1,7 +1,7 @@
-"""What is known about the work at hand: fields that every log line of this task carries.
+"""What is known about the work at hand: the fields that every log line carries, and the span it belongs to.
 
-The fields live in one `ContextVar` that holds an immutable mapping, so a task started inside inherits
-them, a sibling never sees them, and reading them costs one look-up.
+Both live in a `ContextVar` that holds an immutable value, so a task started inside inherits them, a sibling
+never sees them, and reading them costs one look-up.
 """
 
 from __future__ import annotations
@@ -10,14 +10,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-__all__ = ["Fields", "bind", "fields", "scope", "unbind"]
+__all__ = ["Fields", "SpanContext", "bind", "enter_span", "fields", "leave_span", "scope", "span", "unbind"]
 
 Fields: TypeAlias = Mapping[str, object]
 
+
+class SpanContext(NamedTuple):
+    """A span's identity, as W3C Trace Context has it: 32 and 16 hexadecimal digits."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool = True
+
+
 _EMPTY: Fields = MappingProxyType({})
 _fields: ContextVar[Fields] = ContextVar("botmetry_fields", default=_EMPTY)
+_span: ContextVar[SpanContext | None] = ContextVar("botmetry_span", default=None)
 
 
 def fields() -> Fields:
@@ -50,3 +60,21 @@ def scope(**new: object) -> Iterator[None]:
         yield
     finally:
         unbind(token)
+
+
+def span() -> SpanContext | None:
+    """Return the span that the current work belongs to, or None outside any."""
+    return _span.get()
+
+
+def enter_span(new: SpanContext) -> Token[SpanContext | None]:
+    """Make `new` the current span until `leave_span`."""
+    return _span.set(new)
+
+
+def leave_span(token: Token[SpanContext | None]) -> None:
+    """Restore the span that was current before the `enter_span` that returned `token`; see `unbind`."""
+    try:
+        _span.reset(token)
+    except ValueError:
+        return

@@ -1,6 +1,25 @@
 """Counters, gauges and histograms: the catalogue, the hot path, the exposition."""
 
 from botmetry.metrics.catalogue import CATALOGUE, FAMILIES, OTHER, family
+from botmetry.metrics.metric import AnyMetric, Counter, Gauge, Histogram
+from botmetry.metrics.registry import Collector, Registry
+from botmetry.metrics.series import CounterSeries, GaugeSeries, HistogramSeries
 from botmetry.metrics.spec import Kind, MetricSpec
 
-__all__ = ["CATALOGUE", "FAMILIES", "OTHER", "Kind", "MetricSpec", "family"]
+__all__ = [
+    "CATALOGUE",
+    "FAMILIES",
+    "OTHER",
+    "AnyMetric",
+    "Collector",
+    "Counter",
+    "CounterSeries",
+    "Gauge",
+    "GaugeSeries",
+    "Histogram",
+    "HistogramSeries",
+    "Kind",
+    "MetricSpec",
+    "Registry",
+    "family",
+]

@@ -32,13 +32,15 @@ BOT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # One HTTPS round trip to the Bot API takes 30 to 300 ms; a long upload may take a minute.
 BOT_API_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
-# A mapping answers in microseconds, a model in 0.5 to 30 s, a reasoning model in up to 2 min. 10 s is AISlowProcessing's.
+# A mapping answers in microseconds, a model in 0.5 to 30 s, a reasoning model in up to 2 min; AISlowProcessing
+# compares with 10 s.
 AI_SECONDS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
 
 # The OpenTelemetry GenAI convention: 10 ms doubled thirteen times.
 GEN_AI_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 
-# Confidences crowd near 1, where the threshold for automatic confirmation lies (0.85 by default, others use 0.75 or 0.95).
+# Confidences crowd near 1, where the threshold for automatic confirmation lies: 0.85 by default, others use 0.75
+# or 0.95.
 RATIO = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
 # Background work: from a no-op to a batch of minutes. 30 s is the default timeout of a task.

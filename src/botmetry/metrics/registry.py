@@ -1,0 +1,197 @@
+"""The metrics of one `Telemetry`, as an ordinary prometheus_client collector with a faster exposition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
+from threading import Lock
+from typing import Protocol, TypeVar
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.openmetrics.exposition import generate_latest as generate_latest_openmetrics
+from prometheus_client.samples import Exemplar as ClientExemplar
+
+from botmetry.errors import MetricError
+from botmetry.metrics.format import bound_text
+from botmetry.metrics.metric import AnyMetric, Counter, Gauge, Histogram
+from botmetry.metrics.series import CounterSeries, Exemplar, GaugeSeries, HistogramSeries
+from botmetry.metrics.spec import MetricSpec
+
+__all__ = ["Collector", "Registry"]
+
+_AnyMetric = TypeVar("_AnyMetric", Counter, Gauge, Histogram)
+_EOF = b"# EOF\n"
+
+
+class Collector(Protocol):
+    """What prometheus_client calls a collector."""
+
+    def collect(self) -> Iterable[Family]:
+        """Return the families with their samples."""
+        ...  # a protocol has no body
+
+
+class Registry:
+    """Declares metrics, holds them, and writes them out.
+
+    It can be registered in a prometheus_client registry (`REGISTRY.register(telemetry.registry)`), and a
+    prometheus_client collector or registry can be registered here.
+    """
+
+    def __init__(
+        self,
+        *,
+        series_limit: int | None = 1000,
+        series_limits: Mapping[str, int | None] | None = None,
+        failed: Callable[[str, BaseException], None],
+        overflowed: Callable[[str], None],
+    ) -> None:
+        self._series_limit = series_limit
+        self._series_limits = dict(series_limits or {})
+        self._failed = failed
+        self._overflowed = overflowed
+        self._metrics: dict[str, AnyMetric] = {}
+        self._foreign = CollectorRegistry(auto_describe=False)
+        self._has_foreign = False
+        self._lock = Lock()
+
+    def counter(self, spec: MetricSpec) -> Counter:
+        """Declare a counter, or return it when it is declared alike already.
+
+        Raises:
+            MetricError: The name is taken by another declaration.
+        """
+        return self._declare(
+            spec, Counter, lambda limit: Counter(spec, CounterSeries, limit=limit, **self._callbacks())
+        )
+
+    def gauge(self, spec: MetricSpec) -> Gauge:
+        """Declare a gauge or an info metric; see `counter`."""
+        return self._declare(
+            spec, Gauge, lambda limit: Gauge(spec, GaugeSeries, limit=limit, **self._callbacks())
+        )
+
+    def histogram(self, spec: MetricSpec) -> Histogram:
+        """Declare a histogram; see `counter`."""
+        return self._declare(
+            spec, Histogram, lambda limit: Histogram(spec, HistogramSeries, limit=limit, **self._callbacks())
+        )
+
+    def limit(self, name: str, series_limit: int | None) -> None:
+        """Set the number of series a metric may have, before it is declared."""
+        self._series_limits[name] = series_limit
+
+    def metrics(self) -> list[AnyMetric]:
+        """Return the declared metrics, in the order of their declaration."""
+        return list(self._metrics.values())
+
+    def register(self, collector: Collector) -> None:
+        """Expose a prometheus_client collector, or a whole prometheus_client registry, beside our metrics."""
+        self._foreign.register(collector)
+        self._has_foreign = True
+
+    def unregister(self, collector: Collector) -> None:
+        """Take back `register`."""
+        self._foreign.unregister(collector)
+
+    def render(self, *, openmetrics: bool = False, names: Iterable[str] | None = None) -> bytes:
+        """Return the exposition: text format 0.0.4, or OpenMetrics 1.0.
+
+        Args:
+            openmetrics: Which of the two formats.
+            names: Only metrics with one of these sample names.
+        """
+        wanted = None if names is None else frozenset(names)
+        chosen = [
+            metric for metric in self.metrics() if wanted is None or not wanted.isdisjoint(metric.spec.series)
+        ]
+        pieces = [piece for metric in chosen for piece in metric.render(openmetrics=openmetrics)]
+        ours = "".join(pieces).encode()
+        theirs = self._render_foreign(wanted, openmetrics=openmetrics) if self._has_foreign else b""
+        return ours + theirs + (_EOF if openmetrics else b"")
+
+    def collect(self) -> Iterator[Family]:
+        """Yield every metric as prometheus_client's own families."""
+        for metric in self.metrics():
+            yield _family(metric)
+        if self._has_foreign:
+            yield from self._foreign.collect()
+
+    def describe(self) -> Iterator[Family]:
+        """Yield every metric without samples, which lets another registry see clashing names."""
+        for metric in self.metrics():
+            yield _empty_family(metric.spec)
+
+    def _callbacks(self) -> dict[str, Callable[..., None]]:
+        return {"failed": self._failed, "overflowed": self._overflowed}
+
+    def _declare(
+        self, spec: MetricSpec, kind: type[_AnyMetric], make: Callable[[int | None], _AnyMetric]
+    ) -> _AnyMetric:
+        with self._lock:
+            there = self._metrics.get(spec.name)
+            if there is None:
+                self._refuse_overlap(spec)
+                made = make(self._series_limits.get(spec.name, self._series_limit))
+                self._metrics[spec.name] = made
+                return made
+        if isinstance(there, kind) and there.spec == spec:
+            return there
+        raise MetricError(
+            spec.name, f"is declared already, as {there.spec.kind} with labels {there.spec.labels}"
+        )
+
+    def _refuse_overlap(self, spec: MetricSpec) -> None:
+        taken = {
+            name: other for other in self._metrics.values() for name in (*other.spec.series, other.spec.base)
+        }
+        for name in (*spec.series, spec.base):
+            if name in taken:
+                raise MetricError(spec.name, f"its sample {name} would collide with {taken[name].spec.name}")
+
+    def _render_foreign(self, wanted: frozenset[str] | None, *, openmetrics: bool) -> bytes:
+        source = self._foreign if wanted is None else self._foreign.restricted_registry(wanted)
+        if not openmetrics:
+            return generate_latest(source)
+        text: bytes = generate_latest_openmetrics(source)  # type: ignore[no-untyped-call]
+        return text.removesuffix(_EOF)
+
+
+def _empty_family(spec: MetricSpec) -> Family:
+    return Family(spec.base, spec.help, spec.kind, unit=spec.unit if spec.kind != "info" else "")
+
+
+def _family(metric: AnyMetric) -> Family:
+    spec = metric.spec
+    family = _empty_family(spec)
+    for values, series in metric.series():
+        labels = dict(zip(spec.labels, values, strict=True))
+        if isinstance(series, HistogramSeries):
+            _add_histogram(family, spec, labels, series)
+        elif isinstance(series, CounterSeries):
+            family.add_sample(spec.name, labels, series.value(), exemplar=_client_exemplar(series.exemplar()))
+        else:
+            family.add_sample(spec.name, labels, series.value())
+    return family
+
+
+def _add_histogram(family: Family, spec: MetricSpec, labels: dict[str, str], series: HistogramSeries) -> None:
+    counts, total = series.state()
+    exemplars = series.exemplars() or {}
+    cumulative = list(accumulate(counts))
+    for index, (bound, count) in enumerate(zip((*spec.buckets, float("inf")), cumulative, strict=True)):
+        family.add_sample(
+            spec.name + "_bucket",
+            {**labels, "le": bound_text(bound)},
+            count,
+            exemplar=_client_exemplar(exemplars.get(index)),
+        )
+    family.add_sample(spec.name + "_count", labels, cumulative[-1])
+    family.add_sample(spec.name + "_sum", labels, total)
+
+
+def _client_exemplar(exemplar: Exemplar | None) -> ClientExemplar | None:
+    if exemplar is None:
+        return None
+    return ClientExemplar(dict(exemplar.labels), exemplar.value, exemplar.timestamp)

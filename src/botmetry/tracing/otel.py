@@ -1,0 +1,89 @@
+"""OpenTelemetry behind the same calls: real spans, their context attached, parents from other processes kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import Token
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, TraceFlags
+from opentelemetry.trace import SpanContext as OtelSpanContext
+
+from botmetry import context
+from botmetry.context import SpanContext
+from botmetry.tracing.spans import SpanKind
+
+__all__ = ["OtelSpan", "OtelTracer"]
+
+_KINDS: Mapping[SpanKind, trace.SpanKind] = {
+    "internal": trace.SpanKind.INTERNAL,
+    "server": trace.SpanKind.SERVER,
+    "client": trace.SpanKind.CLIENT,
+    "producer": trace.SpanKind.PRODUCER,
+    "consumer": trace.SpanKind.CONSUMER,
+}
+
+
+class OtelSpan:
+    """An OpenTelemetry span that is current in both contexts, theirs and ours."""
+
+    __slots__ = ("_attached", "_entered", "_span", "identity")
+
+    def __init__(self, span: trace.Span, identity: SpanContext) -> None:
+        self._span = span
+        self.identity = identity
+        self._attached = otel_context.attach(trace.set_span_in_context(span))
+        self._entered: Token[SpanContext | None] = context.enter_span(identity)
+
+    def end(self, outcome: str, error: BaseException | None, fields: Mapping[str, object]) -> None:
+        """Finish the span; only `error` and `timeout` give it the status ERROR."""
+        span = self._span
+        if span.is_recording():
+            span.set_attribute("outcome", outcome)
+            for name, value in fields.items():
+                span.set_attribute(name, value if isinstance(value, str | bool | int | float) else str(value))
+            if outcome in {"error", "timeout"}:
+                span.set_status(trace.StatusCode.ERROR, None if error is None else type(error).__name__)
+            if error is not None and outcome != "cancelled":
+                span.record_exception(error)
+        span.end()
+        otel_context.detach(self._attached)
+        context.leave_span(self._entered)
+
+
+class OtelTracer:
+    """Starts OpenTelemetry spans from a provider that the user made."""
+
+    exports = True
+
+    def __init__(self, provider: trace.TracerProvider, version: str) -> None:
+        self._tracer = provider.get_tracer("botmetry", version)
+
+    def start(self, name: str, kind: SpanKind, fields: Mapping[str, object]) -> OtelSpan:
+        """Start a span below the current one: OpenTelemetry's, else the one that came with a message."""
+        span = self._tracer.start_span(name, _parent(), kind=_KINDS[kind])
+        if span.is_recording():
+            for key, value in fields.items():
+                span.set_attribute(key, str(value))
+        ids = span.get_span_context()
+        identity = SpanContext(
+            trace.format_trace_id(ids.trace_id), trace.format_span_id(ids.span_id), ids.trace_flags.sampled
+        )
+        return OtelSpan(span, identity)
+
+
+def _parent() -> otel_context.Context | None:
+    ours = context.span()
+    if ours is None:
+        return None
+    theirs = trace.get_current_span().get_span_context()
+    if theirs.is_valid and trace.format_trace_id(theirs.trace_id) == ours.trace_id:
+        return None  # the current OpenTelemetry span is the parent already
+    remote = OtelSpanContext(
+        int(ours.trace_id, 16),
+        int(ours.span_id, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(TraceFlags.SAMPLED if ours.sampled else TraceFlags.DEFAULT),
+    )
+    return trace.set_span_in_context(NonRecordingSpan(remote))
