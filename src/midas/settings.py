@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 from urllib.parse import urlsplit, urlunsplit
 
+from botmetry.settings import LogSettings
 from midas.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -85,6 +86,11 @@ class Settings:
             log_level=read.level("LOG_LEVEL"),
             log_output=read.text("LOG_OUTPUT", "stderr"),
         )
+
+    @property
+    def log(self) -> LogSettings:
+        """What ``Telemetry(log=…)`` wants: the level and the output."""
+        return LogSettings(level=self.log_level, output=self.log_output)
 
     def required(
         self, name: Literal["database_url", "redis_url", "telegram_token", "deepseek_api_key"]
