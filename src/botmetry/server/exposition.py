@@ -1,0 +1,85 @@
+"""The exposition as bytes, made away from the event loop.
+
+A registry of 18,000 series takes some 150 ms to render. Done in the event loop that would be a 150 ms pause
+of the observed program at every scrape; so it happens in a thread of our own, which a program that
+fills asyncio's default threads cannot starve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+from botmetry.server.negotiation import Format
+from botmetry.server.shared_work import SharedWork
+from botmetry.server.source import Source
+
+__all__ = ["Exposition", "Page", "count_series"]
+
+# Measured on 640 kB of text: level 5 leaves 76 kB in 9 ms; the usual level 9 leaves 71 kB in 106 ms.
+_GZIP_LEVEL = 5
+
+_T = TypeVar("_T")
+
+
+class Page(NamedTuple):
+    """What one scrape is answered with.
+
+    Attributes:
+        format: The format of `body`, before compression.
+        names: The sample names asked for; empty means all.
+        compressed: Whether `body` is gzip.
+    """
+
+    format: Format
+    names: frozenset[str]
+    compressed: bool
+
+
+class Exposition:
+    """Renders a telemetry object's metrics; simultaneous requests for the same page share one rendering."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._refreshes: SharedWork[None, None] = SharedWork()
+        self._pages: SharedWork[Page, bytes] = SharedWork()
+        # One thread: two would only take the interpreter lock from each other.
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="botmetry-render")
+
+    async def render(self, page: Page) -> bytes:
+        """Refresh what is read at scrape time, then return the body of `page`."""
+        return await self._pages.run(page, lambda: self._render(page))
+
+    async def aclose(self) -> None:
+        """Finish what is under way and end the thread. Idempotent."""
+        await self._pages.aclose()
+        await self._refreshes.aclose()
+        self._executor.shutdown(wait=False)
+
+    async def _render(self, page: Page) -> bytes:
+        if page.compressed:
+            plain = await self.render(page._replace(compressed=False))
+            return await self._in_thread(lambda: gzip.compress(plain, _GZIP_LEVEL, mtime=0))
+        await self._refreshes.run(None, self._refresh)
+        registry, openmetrics = self._source.registry, page.format.is_openmetrics
+        return await self._in_thread(
+            lambda: registry.render(openmetrics=openmetrics, names=page.names or None)
+        )
+
+    async def _refresh(self) -> None:
+        """Refresh, or go on with the values of the last time: an old number is better than no scrape."""
+        try:
+            await self._source.refresh()
+        except Exception as error:  # noqa: BLE001 -- whatever a refresh does, the other metrics are still true
+            self._source.internal_error("server.refresh", error)
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def count_series(text: bytes) -> int:
+    """Return how many series the text exposition `text` shows."""
+    return sum(1 for line in text.splitlines() if line and not line.startswith(b"#"))
