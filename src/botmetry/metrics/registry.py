@@ -78,6 +78,10 @@ class Registry:
             spec, Histogram, lambda limit: Histogram(spec, HistogramSeries, limit=limit, **self._callbacks())
         )
 
+    def unregistered_counter(self, spec: MetricSpec) -> Counter:
+        """Make a counter that is not exposed, with the same limits: one half of a difference."""
+        return Counter(spec, CounterSeries, limit=self._series_limit, **self._callbacks())
+
     def limit(self, name: str, series_limit: int | None) -> None:
         """Set the number of series a metric may have, before it is declared."""
         self._series_limits[name] = series_limit

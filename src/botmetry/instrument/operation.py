@@ -1,0 +1,234 @@
+"""One helper for `def`, `async def` and `with`: counts an operation, writes its event, traces it.
+
+What an operation costs is decided when a function is decorated. If nobody reads events or spans, the wrapper
+is four calls; the rest is in `Operation`, made for each call only where somebody does. Nothing here raises
+into the host: a failure of the telemetry is handed to `Reporter.failed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar, Token
+from functools import wraps
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from time import perf_counter
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from botmetry import context
+from botmetry.context import Fields
+from botmetry.instrument.outcome import OUTCOMES, Outcome, outcome_of
+from botmetry.instrument.report import Description, Reporter
+from botmetry.instrument.series import OperationSeries
+from botmetry.tracing import Span
+
+__all__ = ["Instrument", "Operation"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Operation:
+    """One run of an operation. In a `with` block it can be told what became known meanwhile.
+
+    Attributes:
+        outcome: Set it to `ok`, `error`, `cancelled` or `timeout` when the block ends without an exception but did
+            not go well; None leaves it to the exception.
+        confidence: For an AI task, the confidence of its answer, 0 to 1.
+    """
+
+    __slots__ = ("_bound", "_fields", "_instrument", "_span", "_start", "confidence", "outcome")
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.outcome: Outcome | None = None
+        self.confidence: float | None = None
+        self._instrument = instrument
+        self._fields: dict[str, object] | None = None
+        self._span: Span | None = None
+        self._bound: Token[Fields] | None = None
+        try:
+            instrument.series.begin()
+            if instrument.reporter.active:
+                described = instrument.described
+                self._span = instrument.reporter.start(described)
+                if described.bound:
+                    self._bound = context.bind(**described.bound)
+        except Exception as error:  # noqa: BLE001 - the host goes on whatever the telemetry does
+            instrument.reporter.failed("instrument.start", error)
+        self._start = perf_counter()
+
+    def set(self, **fields: object) -> None:
+        """Add fields to the event and the span. They never become labels."""
+        if self._fields is None:
+            self._fields = fields
+        else:
+            self._fields.update(fields)
+
+    def finish(self, error: BaseException | None, result: object = None) -> None:
+        """End the operation with its result or the exception that ended it."""
+        seconds = perf_counter() - self._start
+        instrument = self._instrument
+        try:
+            outcome = self.outcome if error is None and self.outcome in OUTCOMES else outcome_of(error)
+            if instrument.on_result is not None and outcome == "ok":
+                instrument.on_result(self, result)
+            self._count(seconds, outcome or "ok", error)
+        except Exception as failure:  # noqa: BLE001 - see above
+            instrument.reporter.failed("instrument.finish", failure)
+
+    def _count(self, seconds: float, outcome: Outcome, error: BaseException | None) -> None:
+        instrument, span, fields = self._instrument, self._span, self._fields or {}
+        reporter = instrument.reporter
+        exemplar = None if span is None else reporter.exemplar(span)
+        error_type = "" if error is None or outcome == "ok" else type(error).__name__
+        instrument.series.finish(seconds, outcome, error_type, exemplar)
+        if span is None:
+            return
+        try:
+            reporter.write(instrument.described, seconds, outcome, error, fields)
+        finally:
+            if self._bound is not None:
+                context.unbind(self._bound)
+            span.end(outcome, error, fields)
+
+
+_open: ContextVar[tuple[Operation, ...]] = ContextVar("botmetry_open_operations", default=())
+
+
+class Instrument:
+    """Counts, logs and traces one kind of operation, as a decorator or a `with` block.
+
+    It holds no state of a run, so one object serves any number of threads and tasks, nested runs too.
+    """
+
+    __slots__ = ("described", "on_result", "reporter", "series")
+
+    def __init__(
+        self,
+        described: Description,
+        series: OperationSeries,
+        reporter: Reporter,
+        on_result: Callable[[Operation, object], None] | None = None,
+    ) -> None:
+        self.described = described
+        self.series = series
+        self.reporter = reporter
+        self.on_result = on_result
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Wrap `function`, which keeps its signature and types.
+
+        Raises:
+            TypeError: It is a generator function, whose call does no work yet: use `with` inside it.
+        """
+        if isgeneratorfunction(function) or isasyncgenfunction(function):
+            raise TypeError(
+                f"{self.described.span}: {getattr(function, '__qualname__', function)} is a generator function, and "
+                "calling it does no work yet; put a `with` block around the work inside it"
+            )
+        if not _is_async(function):
+            return self._wrap(function)
+        awaitable = cast("Callable[_P, Awaitable[Any]]", function)
+        return cast("Callable[_P, _R]", self._wrap_async(awaitable))
+
+    def __enter__(self) -> Operation:
+        """Begin a run."""
+        operation = Operation(self)
+        _open.set((*_open.get(), operation))
+        return operation
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the run that this task began last."""
+        *outer, operation = _open.get()
+        _open.set(tuple(outer))
+        operation.finish(error)
+
+    def _wrap(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        if self.reporter.active or self.on_result is not None:
+
+            @wraps(function)
+            def reported(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+                operation = Operation(self)
+                try:
+                    result = function(*args, **kwargs)
+                except BaseException as error:
+                    operation.finish(error)
+                    raise
+                operation.finish(None, result)
+                return result
+
+            return reported
+
+        begin, observe, succeeded, failed = self._hot()
+
+        @wraps(function)
+        def counted(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            begin()
+            start = perf_counter()
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                failed(perf_counter() - start, error)
+                raise
+            observe(perf_counter() - start)
+            succeeded()
+            return result
+
+        return counted
+
+    def _wrap_async(self, function: Callable[_P, Awaitable[_R]]) -> Callable[_P, Awaitable[_R]]:
+        if self.reporter.active or self.on_result is not None:
+
+            @wraps(function)
+            async def reported(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+                operation = Operation(self)
+                try:
+                    result = await function(*args, **kwargs)
+                except BaseException as error:
+                    operation.finish(error)
+                    raise
+                operation.finish(None, result)
+                return result
+
+            return reported
+
+        begin, observe, succeeded, failed = self._hot()
+
+        @wraps(function)
+        async def counted(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            begin()
+            start = perf_counter()
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                failed(perf_counter() - start, error)
+                raise
+            observe(perf_counter() - start)
+            succeeded()
+            return result
+
+        return counted
+
+    def _hot(
+        self,
+    ) -> tuple[
+        Callable[[], None],
+        Callable[[float], None],
+        Callable[[], None],
+        Callable[[float, BaseException], None],
+    ]:
+        series, reporter = self.series, self.reporter
+
+        def failed(seconds: float, error: BaseException) -> None:
+            try:
+                series.finish(seconds, outcome_of(error), type(error).__name__)
+            except Exception as failure:  # noqa: BLE001 - see above
+                reporter.failed("instrument.finish", failure)
+
+        return series.begin, series.observe, series.succeeded, failed
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

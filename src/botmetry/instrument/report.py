@@ -1,0 +1,114 @@
+"""An operation as an event: what it is called, and what becomes of it in the log and in the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal, Protocol
+
+from botmetry.instrument.outcome import Outcome
+from botmetry.tracing import Span, SpanKind, Tracer
+
+__all__ = ["Description", "EventLog", "Reporter"]
+
+
+class EventLog(Protocol):
+    """What an operation needs of the event logger."""
+
+    def enabled(self, level: str) -> bool:
+        """Whether events of this level are written."""
+        ...  # a protocol has no body
+
+    def emit(
+        self, level: str, event: str, *, exc_info: BaseException | None = None, fields: Mapping[str, object]
+    ) -> None:
+        """Write one event."""
+        ...  # a protocol has no body
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an operation is called in each of the three signals.
+
+    Attributes:
+        event: The log event at its end, such as `bot.request_handled`.
+        span: The span's name, such as `bot.command balance`.
+        kind: The span's kind.
+        fields: What is known from the start: goes into the event and the span.
+        bound: Those of the fields that everything inside the operation carries, too.
+        ok_level: The level of the event when all went well; `debug` where there are thousands a second.
+    """
+
+    event: str
+    span: str
+    kind: SpanKind = "internal"
+    fields: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    bound: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    ok_level: Literal["info", "debug"] = "info"
+
+
+_LEVELS: Final[Mapping[Outcome, str]] = {"error": "error", "timeout": "warning", "cancelled": "info"}
+_SEEN: Final = "_botmetry_logged"
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Turns operations into spans and log events.
+
+    Attributes:
+        log: Where events go, or None when nobody reads them.
+        tracer: Where spans come from.
+        failed: Takes a failure of the telemetry itself.
+    """
+
+    log: EventLog | None
+    tracer: Tracer
+    failed: Callable[[str, BaseException], None]
+
+    @property
+    def active(self) -> bool:
+        """Whether anybody sees events or spans; if not, operations only count."""
+        return self.log is not None or self.tracer.exports
+
+    def start(self, described: Description) -> Span:
+        """Start the operation's span."""
+        return self.tracer.start(described.span, described.kind, described.fields)
+
+    def exemplar(self, span: Span) -> Mapping[str, str] | None:
+        """Return the labels of an exemplar, or None when nobody could look the trace up."""
+        if not self.tracer.exports or not span.identity.sampled:
+            return None
+        return {"trace_id": span.identity.trace_id, "span_id": span.identity.span_id}
+
+    def write(
+        self,
+        described: Description,
+        seconds: float,
+        outcome: Outcome,
+        error: BaseException | None,
+        fields: Mapping[str, object],
+    ) -> None:
+        """Write the operation's event. A traceback is written by the innermost operation alone."""
+        level = _LEVELS.get(outcome, described.ok_level)
+        if self.log is None or not self.log.enabled(level):
+            return
+        known: dict[str, object] = {
+            **described.fields,
+            "outcome": outcome,
+            "duration_seconds": round(seconds, 6),
+        }
+        if error is not None and outcome != "cancelled":
+            known["error_type"] = type(error).__name__
+        known.update(fields)
+        self.log.emit(level, described.event, exc_info=_first_time(error, outcome), fields=known)
+
+
+def _first_time(error: BaseException | None, outcome: Outcome) -> BaseException | None:
+    if error is None or outcome != "error" or getattr(error, _SEEN, False):
+        return None
+    try:
+        setattr(error, _SEEN, True)
+    except AttributeError:  # an exception class with slots: its traceback may appear twice
+        return error
+    return error

@@ -1,0 +1,363 @@
+"""`Telemetry`: everything botmetry knows of one program, one attribute a family."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar
+
+from botmetry import __version__, context, tracing
+from botmetry.errors import MetricError
+from botmetry.instrument import Reporter
+from botmetry.logs import EventLogger, open_log
+from botmetry.metrics import CATALOGUE, Counter, Gauge, Histogram, MetricSpec, Registry
+from botmetry.settings import (
+    LogSettings,
+    ServerSettings,
+    TelemetrySettings,
+    TracingSettings,
+    settings_from_env,
+)
+from botmetry.telemetry.ai import Ai
+from botmetry.telemetry.bot import Bot
+from botmetry.telemetry.confirmations import Confirmations
+from botmetry.telemetry.database import Database
+from botmetry.telemetry.failures import Failures
+from botmetry.telemetry.probes import DEFAULT_TIMEOUT_SECONDS, Probes, Refresh
+from botmetry.telemetry.queue import Queue
+from botmetry.telemetry.redis import Redis
+from botmetry.telemetry.runtime import Runtime
+from botmetry.telemetry.transactions import Transactions
+from botmetry.telemetry.workshop import Workshop
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
+    from botmetry.server import Serving, ThreadServer
+
+__all__ = ["Check", "Telemetry"]
+
+DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Of an own histogram that names none: prometheus_client's, which suit the latency of a request."""
+
+_NO_OVERRIDE: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must work for the program to be ready.
+
+    Attributes:
+        probe: Raises when it does not work; plain or async.
+        timeout: Seconds it may take.
+    """
+
+    probe: Callable[[], Awaitable[object] | object]
+    timeout: float
+
+
+_Limit: TypeAlias = int | None
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
+
+
+class Telemetry:
+    """Metrics, log and traces of one program.
+
+    Constructing it opens no socket, starts no thread and reads no environment; the log's writer starts with the
+    first line. Once constructed, nothing here raises into the program because of the telemetry's own failures:
+    they are counted in `telemetry_errors_total{component}` and logged once a place.
+
+    Attributes:
+        settings: The options it was made with.
+        registry: The metrics: an ordinary prometheus_client collector.
+        log: Structured events, such as `log.info("order.paid", band="small")`.
+        checks: What `/readyz` asks, by name.
+        bot: Commands, updates, users, calls to the Bot API.
+        ai: Tasks given to a model, their confidence and cost.
+        transactions: Imports and categories.
+        queue: Tasks in queues.
+        confirmations: Questions that wait for people.
+        database: Statements and their pool.
+        redis: Commands and their pool.
+        runtime: The process itself.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        version: str = "",
+        series_limit: int | None = 1000,
+        series_limits: Mapping[str, int | None] | None = None,
+        log: LogSettings | None = None,
+        server: ServerSettings | None = None,
+        tracing: TracingSettings | None = None,
+        tracer_provider: TracerProvider | None = None,
+    ) -> None:
+        """Put the telemetry of a program together.
+
+        Args:
+            service: The program's name: lower-case letters, digits, `-` and `_`.
+            version: The program's version.
+            series_limit: Label combinations a metric may have before further ones go to `__other__`; None for no limit.
+            series_limits: Other limits for single metrics, by name.
+            log: Where log lines go; by default to standard error, from level info.
+            server: How `serve()` listens, unless it is told otherwise.
+            tracing: Where spans are sent; by default they are identifiers in the log and nothing more.
+            tracer_provider: An OpenTelemetry provider that you made, instead of `tracing`.
+
+        Raises:
+            SettingsError: An option cannot be used.
+            MissingExtraError: Spans are to be sent and OpenTelemetry is not installed.
+        """
+        self.settings = TelemetrySettings(
+            service,
+            version,
+            series_limit,
+            log or LogSettings(),
+            server or ServerSettings(),
+            tracing or TracingSettings(),
+        )
+        self.internal_error = Failures()
+        self.registry = Registry(
+            series_limit=series_limit,
+            # The telemetry's own health has a series a metric, and must not overflow into itself.
+            series_limits={
+                "telemetry_series": None,
+                "telemetry_series_overflow_total": None,
+                **(series_limits or {}),
+            },
+            failed=self._value_failed,
+            overflowed=self._overflowed,
+        )
+        self.checks: dict[str, Check] = {}
+        self._probes = Probes(self.internal_error)
+        self._errors = self.registry.counter(CATALOGUE["telemetry_errors_total"])
+        self._overflow = self.registry.counter(CATALOGUE["telemetry_series_overflow_total"])
+        self._add_families(tracer_provider)
+
+    def _add_families(self, tracer_provider: TracerProvider | None) -> None:
+        counted = self.registry.counter(CATALOGUE["log_records_total"])
+        self.log: EventLogger = open_log(
+            self.settings.service,
+            self.settings.log,
+            counted=lambda level: counted.labels(level).inc(),
+            failed=self.internal_error,
+        )
+        self.internal_error.connect(lambda component: self._errors.labels(component).inc(), self._log_failure)
+        self._tracer = self._make_tracer(tracer_provider)
+        silent = self.settings.log.output == "none"
+        workshop = Workshop(
+            self.registry, Reporter(None if silent else self.log, self._tracer, self.internal_error)
+        )
+        self.bot = Bot(workshop)
+        self.ai = Ai(workshop)
+        self.transactions = Transactions(workshop)
+        self.queue = Queue(workshop, self._probes)
+        self.confirmations = Confirmations(workshop, self._probes)
+        self.database = Database(workshop, self._probes)
+        self.redis = Redis(workshop, self._probes)
+        self.runtime = Runtime(workshop, self.settings.version)
+        for metric in self.registry.metrics():
+            self.runtime.watch_series(metric)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: object) -> Self:
+        """Make a `Telemetry` from `BOTMETRY_*` and the standard `OTEL_*` variables.
+
+        Args:
+            environ: The variables; the process's own when left out.
+            overrides: Options of `Telemetry` that win over the variables.
+
+        Raises:
+            SettingsError: A variable or option cannot be used, or no service name is given.
+        """
+        variables = dict(os.environ if environ is None else environ)
+        if isinstance(overrides.get("service"), str):
+            variables["BOTMETRY_SERVICE"] = str(overrides["service"])
+        settings = settings_from_env(variables)
+        known: dict[str, object] = {
+            "service": settings.service,
+            "version": settings.version,
+            "series_limit": settings.series_limit,
+            "log": settings.log,
+            "server": settings.server,
+            "tracing": settings.tracing,
+        }
+        return cls(**{**known, **overrides})  # type: ignore[arg-type]
+
+    @property
+    def service(self) -> str:
+        """The program's name."""
+        return self.settings.service
+
+    @property
+    def version(self) -> str:
+        """The program's version."""
+        return self.settings.version
+
+    # Own metrics ------------------------------------------------------------------------------------------
+
+    def counter(
+        self,
+        name: str,
+        help: str,  # noqa: A002 - as everyone knows it
+        labels: Iterable[str] = (),
+        *,
+        series_limit: _Limit | object = _NO_OVERRIDE,
+    ) -> Counter:
+        """Declare a counter; its name ends in `_total`. Declaring it again returns the same one.
+
+        Raises:
+            MetricError: The declaration is not valid, or the name is taken by another one.
+        """
+        return self._own(
+            self.registry.counter, MetricSpec(name, "counter", help, _labels(name, labels)), series_limit
+        )
+
+    def gauge(
+        self,
+        name: str,
+        help: str,  # noqa: A002
+        labels: Iterable[str] = (),
+        *,
+        series_limit: _Limit | object = _NO_OVERRIDE,
+    ) -> Gauge:
+        """Declare a gauge; see `counter`."""
+        return self._own(
+            self.registry.gauge, MetricSpec(name, "gauge", help, _labels(name, labels)), series_limit
+        )
+
+    def histogram(
+        self,
+        name: str,
+        help: str,  # noqa: A002
+        labels: Iterable[str] = (),
+        *,
+        buckets: Iterable[float] = DEFAULT_BUCKETS,
+        series_limit: _Limit | object = _NO_OVERRIDE,
+    ) -> Histogram:
+        """Declare a histogram with ascending upper bounds, without +Inf; see `counter`."""
+        bounds = tuple(float(bound) for bound in buckets)
+        spec = MetricSpec(name, "histogram", help, _labels(name, labels), bounds)
+        return self._own(self.registry.histogram, spec, series_limit)
+
+    def render(self, *, openmetrics: bool = False) -> bytes:
+        """Return the exposition, with the values of the last `refresh`."""
+        return self.registry.render(openmetrics=openmetrics)
+
+    # Context ----------------------------------------------------------------------------------------------
+
+    def context(self, **fields: object) -> AbstractContextManager[None]:
+        """Put fields, such as `user_id`, into every log line of a `with` block and of the tasks it starts."""
+        return context.scope(**fields)
+
+    def carrier(self) -> dict[str, str]:
+        """Return the current trace and context as text pairs, to be sent along in a message."""
+        return tracing.carrier()
+
+    def continue_from(self, carrier: Mapping[str, str]) -> AbstractContextManager[None]:
+        """Go on, for a `with` block, with the trace and context that a message brought."""
+        return tracing.continue_from(carrier)
+
+    # Health -----------------------------------------------------------------------------------------------
+
+    def add_check(
+        self, name: str, probe: Callable[[], Awaitable[object] | object], timeout: float = 2.0
+    ) -> None:
+        """Have `/readyz` ask `probe`, which raises when it does not work, and give it `timeout` seconds."""
+        self.checks[name] = Check(probe, timeout)
+
+    def at_scrape(
+        self, refresh: Refresh, *, name: str | None = None, timeout: float = DEFAULT_TIMEOUT_SECONDS
+    ) -> None:
+        """Run `refresh`, which sets gauges, before each scrape; plain or async.
+
+        Args:
+            refresh: What to run.
+            name: The component a failure is counted under; by default the function's name.
+            timeout: Seconds it may take.
+        """
+        self._probes.add(name or getattr(refresh, "__qualname__", "at_scrape"), refresh, timeout=timeout)
+
+    async def refresh(self) -> None:
+        """Bring the values that are asked for at scrape time up to date."""
+        await self._probes.run()
+
+    # The server -------------------------------------------------------------------------------------------
+
+    def serve(self, host: str | None = None, port: int | None = None) -> Serving:
+        """Serve `/metrics`, `/healthz`, `/readyz` and `/`: use it with `async with`, or await it for a handle.
+
+        Args:
+            host: The address to bind; the settings', by default 127.0.0.1.
+            port: The port, 0 for a free one; the settings', by default 8000.
+        """
+        from botmetry.server import Serving  # noqa: PLC0415 - aiohttp is paid for by those who serve
+
+        return Serving(self, self._server_settings(host, port))
+
+    def serve_in_thread(self, host: str | None = None, port: int | None = None) -> ThreadServer:
+        """Serve from a thread, for programs without an event loop; see `serve`.
+
+        Raises:
+            ServerStartError: The port cannot be had.
+        """
+        from botmetry.server import start_in_thread  # noqa: PLC0415 - see `serve`
+
+        return start_in_thread(self, self._server_settings(host, port))
+
+    def close(self) -> None:
+        """Write out what waits in the log and send the spans. Call it as often as you like."""
+        self.log.close()
+        shutdown = getattr(self._provider, "force_flush", None)
+        if shutdown is not None:
+            shutdown()
+
+    def _server_settings(self, host: str | None, port: int | None) -> ServerSettings:
+        settings = self.settings.server
+        return replace(
+            settings,
+            host=settings.host if host is None else host,
+            port=settings.port if port is None else port,
+        )
+
+    def _make_tracer(self, provider: TracerProvider | None) -> tracing.Tracer:
+        if provider is None:
+            provider = tracing.provider_from_settings(
+                self.settings.service, self.settings.version, self.settings.tracing
+            )
+        self._provider = provider
+        if provider is None:
+            return tracing.IdentityTracer()
+        from botmetry.tracing.otel import OtelTracer  # noqa: PLC0415 - only where OpenTelemetry is installed
+
+        return OtelTracer(provider, __version__)
+
+    def _own(
+        self, declare: Callable[[MetricSpec], _Metric], spec: MetricSpec, series_limit: object
+    ) -> _Metric:
+        if spec.name in CATALOGUE:
+            raise MetricError(spec.name, "is in botmetry's catalogue; give your own metric another name")
+        if series_limit is None or isinstance(series_limit, int):
+            self.registry.limit(spec.name, series_limit)
+        metric = declare(spec)
+        self.runtime.watch_series(metric)
+        return metric
+
+    def _value_failed(self, metric: str, error: BaseException) -> None:
+        self.internal_error(f"metrics.{metric}", error)
+
+    def _overflowed(self, metric: str) -> None:
+        self._overflow.labels(metric).inc()
+
+    def _log_failure(self, component: str, error: BaseException) -> None:
+        self.log.error("telemetry.failed", component=component, exc_info=error)
+
+
+def _labels(metric: str, labels: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(labels, str):
+        raise MetricError(metric, f"labels is the text {labels!r}; write labels=({labels!r},)")
+    return tuple(labels)

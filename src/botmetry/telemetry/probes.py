@@ -1,0 +1,64 @@
+"""Values that are asked for at scrape time: queue sizes, pending confirmations, pool connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Final, TypeAlias
+
+__all__ = ["Probes", "Refresh"]
+
+DEFAULT_TIMEOUT_SECONDS: Final = 1.0
+"""A scrape waits no longer for one probe: Prometheus gives up after 10 s by default, users' stores answer in 1 ms."""
+
+Refresh: TypeAlias = Callable[[], Awaitable[None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    refresh: Refresh
+    timeout: float
+    failed: Callable[[], None] | None
+
+
+class Probes:
+    """The probes of one `Telemetry`, by name."""
+
+    def __init__(self, failed: Callable[[str, BaseException], None]) -> None:
+        self._failed = failed
+        self._probes: dict[str, _Probe] = {}
+
+    def add(
+        self,
+        name: str,
+        refresh: Refresh,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        failed: Callable[[], None] | None = None,
+    ) -> None:
+        """Run `refresh` before each scrape; a second one of the same name replaces the first.
+
+        Args:
+            name: The component a failure is counted under.
+            refresh: Sets gauges; plain or async.
+            timeout: Seconds it may take.
+            failed: Called after a failure, to take away what is no longer known.
+        """
+        self._probes[name] = _Probe(refresh, timeout, failed)
+
+    async def run(self) -> None:
+        """Run all probes side by side. A failing one is counted, and hinders no other."""
+        await asyncio.gather(*(self._run_one(name, probe) for name, probe in self._probes.items()))
+
+    async def _run_one(self, name: str, probe: _Probe) -> None:
+        try:
+            async with asyncio.timeout(probe.timeout):
+                result = probe.refresh()
+                if isawaitable(result):
+                    await result
+        except Exception as error:  # noqa: BLE001 - a scrape shows what is known, whatever one probe raises
+            self._failed(name, error)
+            if probe.failed is not None:
+                probe.failed()
