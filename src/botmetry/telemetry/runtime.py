@@ -25,7 +25,7 @@ class Runtime:
         for level in ("debug", "info", "warning", "error", "critical"):
             self._records.labels(level)  # an explicit 0 from the start
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            workshop.registry.register(collector(registry=None))
+            collector(registry=workshop.registry)  # type: ignore[arg-type]  # it asks for nothing but `register`
 
     def event_loop_lag(self, seconds: float) -> None:
         """Observe how late a timer ran, in seconds."""
