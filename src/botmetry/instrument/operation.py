@@ -67,29 +67,39 @@ class Operation:
     def finish(self, error: BaseException | None, result: object = None) -> None:
         """End the operation with its result or the exception that ended it."""
         seconds = perf_counter() - self._start
-        instrument = self._instrument
+        failed = self._instrument.reporter.failed
         try:
-            outcome = self.outcome if error is None and self.outcome in OUTCOMES else outcome_of(error)
-            if instrument.on_result is not None and outcome == "ok":
-                instrument.on_result(self, result)
-            self._count(seconds, outcome or "ok", error)
+            outcome = self._outcome(error, result)
+            self._count(seconds, outcome, error)
         except Exception as failure:  # noqa: BLE001 - see above
-            instrument.reporter.failed("instrument.finish", failure)
+            failed("instrument.finish", failure)
+        finally:
+            if self._bound is not None:
+                context.unbind(self._bound)
+
+    def _outcome(self, error: BaseException | None, result: object) -> Outcome:
+        told = self.outcome
+        outcome = told if told is not None and error is None and told in OUTCOMES else outcome_of(error)
+        on_result = self._instrument.on_result
+        if on_result is not None and outcome == "ok":
+            try:
+                on_result(self, result)
+            except Exception as failure:  # noqa: BLE001 - see above
+                self._instrument.reporter.failed("instrument.on_result", failure)
+        return outcome
 
     def _count(self, seconds: float, outcome: Outcome, error: BaseException | None) -> None:
         instrument, span, fields = self._instrument, self._span, self._fields or {}
         reporter = instrument.reporter
-        exemplar = None if span is None else reporter.exemplar(span)
-        error_type = "" if error is None or outcome == "ok" else type(error).__name__
-        instrument.series.finish(seconds, outcome, error_type, exemplar)
-        if span is None:
-            return
         try:
-            reporter.write(instrument.described, seconds, outcome, error, fields)
+            exemplar = None if span is None else reporter.exemplar(span)
+            error_type = "" if error is None or outcome == "ok" else type(error).__name__
+            instrument.series.finish(seconds, outcome, error_type, exemplar)
+            if span is not None:
+                reporter.write(instrument.described, seconds, outcome, error, fields)
         finally:
-            if self._bound is not None:
-                context.unbind(self._bound)
-            span.end(outcome, error, fields)
+            if span is not None:
+                span.end(outcome, error, fields)
 
 
 _open: ContextVar[tuple[Operation, ...]] = ContextVar("botmetry_open_operations", default=())
