@@ -280,7 +280,8 @@ class Telemetry:
             name: The component a failure is counted under; by default the function's name.
             timeout: Seconds it may take.
         """
-        self._probes.add(name or getattr(refresh, "__qualname__", "at_scrape"), refresh, timeout=timeout)
+        component = name or str(getattr(refresh, "__qualname__", "at_scrape"))
+        self._probes.add(component, refresh, timeout=timeout)
 
     async def refresh(self) -> None:
         """Bring the values that are asked for at scrape time up to date."""
