@@ -1,0 +1,187 @@
+"""Redis as something that goes away and comes back: made, named without its password, and watched in one place.
+
+``connect`` makes the client. ``Availability`` turns every way in which Redis can be missing into one
+``QueueUnavailable``, counts each, logs only the change from there to away and back, and says how long to wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import redis
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from midas.errors import QueueUnavailable
+
+if TYPE_CHECKING:
+    from botmetry import Telemetry
+
+T = TypeVar("T")
+
+SOCKET_SECONDS: Final = 5.0
+"""A reply that takes longer never comes: the slowest of our scripts takes milliseconds."""
+CONNECT_SECONDS: Final = 1.0
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+
+_AWAY: Final = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    ReadOnlyError,
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    TimeoutError,
+    OSError,
+)
+
+
+def connect(redis_url: str, *, max_connections: int = 64) -> Redis:
+    """Make a client that reconnects by itself: two further attempts, with jitter, within half a second.
+
+    Nothing is sent yet. Close it with ``aclose()``.
+
+    Raises:
+        ValueError: The address is none.
+    """
+    client: Redis = Redis.from_url(
+        redis_url,
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=CONNECT_SECONDS,
+        max_connections=max_connections,
+        retry=Retry(ExponentialWithJitterBackoff(base=_FIRST_PAUSE, cap=0.2), retries=2),
+    )
+    return client
+
+
+def connect_from_thread(redis_url: str) -> redis.Redis:
+    """Make a client for a thread of its own. It does not repeat: whoever uses it comes again soon anyway.
+
+    Raises:
+        ValueError: The address is none.
+    """
+    client: redis.Redis = redis.Redis.from_url(
+        redis_url, socket_timeout=SOCKET_SECONDS, socket_connect_timeout=CONNECT_SECONDS, retry=None
+    )
+    return client
+
+
+def place_of(client: Redis | redis.Redis) -> str:
+    """Say where a client's server is, ``host:port/database`` or the socket's path, and no more than that."""
+    settings = client.connection_pool.connection_kwargs
+    database = settings.get("db") or 0
+    if "path" in settings:
+        return f"{settings['path']} database {database}"
+    return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}/{database}"
+
+
+class Availability:
+    """Knows whether Redis answers. May be told by any thread.
+
+    Args:
+        client: Whose server is meant.
+        telemetry: Where changes are logged and failures counted.
+    """
+
+    def __init__(self, client: Redis, telemetry: Telemetry) -> None:
+        self._place = place_of(client)
+        self._telemetry = telemetry
+        self._failures = 0
+        self._lock = threading.Lock()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the last attempt was answered."""
+        return self._failures == 0
+
+    async def ask(self, operation: str, command: Callable[[], Awaitable[T]], *, within: float) -> T:
+        """Run one command.
+
+        Args:
+            operation: What it is called in metrics and traces; empty for one that merely waits, which would drown the
+                durations of the others.
+            command: Starts it; is called once.
+            within: Seconds after which Redis counts as away.
+
+        Raises:
+            QueueUnavailable: Redis is away, or cannot write.
+        """
+        # While Redis is known to be away, each attempt would be one more line of error in the log.
+        measured = (
+            self._telemetry.redis.operation(operation) if operation and self.is_there else nullcontext()
+        )
+        try:
+            with measured:
+                async with asyncio.timeout(within):
+                    reply = await command()
+        except _AWAY as error:
+            raise self.missed(error) from error
+        except ResponseError as error:
+            # Redis refuses writes while it cannot save to disk, and has no error class for that.
+            if not str(error).startswith("MISCONF"):
+                raise
+            raise self.missed(error) from error
+        self.answered()
+        return reply
+
+    def missed(self, error: BaseException) -> QueueUnavailable:
+        """Take note that Redis did not answer, and give the error to raise."""
+        with self._lock:
+            self._failures += 1
+            changed = self._failures == 1
+        self._telemetry.redis.connection_error()
+        unavailable = QueueUnavailable(self._place, _reason(error))
+        if changed:
+            self._telemetry.log.warning("redis.lost", message=str(unavailable), place=self._place)
+        return unavailable
+
+    def answered(self) -> None:
+        """Take note that Redis answered."""
+        if self._failures == 0:
+            return
+        with self._lock:
+            failures, self._failures = self._failures, 0
+        if failures:
+            self._telemetry.log.info("redis.found", place=self._place, failed_attempts=failures)
+
+    async def pause(self, at_most: float) -> None:
+        """Wait as long as becomes the number of failures: 50 ms, doubling, up to a second, each with jitter.
+
+        The jitter keeps workers that lost Redis together from coming back together.
+        """
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures, 10))
+        await asyncio.sleep(min(at_most, random.uniform(longest / 2, longest)))  # noqa: S311 -- not a secret
+
+
+def _reason(error: BaseException) -> str:
+    """Say in a few words what is wrong, and never the password that was refused."""
+    if isinstance(error, AuthenticationError):
+        return "it refuses the user or password in REDIS_URL"
+    if isinstance(error, TimeoutError | RedisTimeoutError):
+        return "no answer in time"
+    cause = error.__cause__ or error.__context__ or error
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno)
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,44 @@
+"""Sends scripts to Redis from the event loop: by hash, with the whole script where the server does not know it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from redis.commands.core import AsyncScript
+
+    from midas.queue.connection import Availability
+    from midas.queue.scripts import Call, Script
+
+
+class Sender:
+    """Sends calls of scripts.
+
+    Args:
+        client: Where to.
+        availability: Is told whether it answered.
+    """
+
+    def __init__(self, client: Redis, availability: Availability) -> None:
+        self._client = client
+        self._availability = availability
+        self._registered: dict[Script, AsyncScript] = {}
+
+    async def send(self, call: Call, *, within: float) -> Any:
+        """Send a call and give the script's reply. A server that was restarted is taught the script again.
+
+        Args:
+            call: What to do.
+            within: Seconds after which Redis counts as away. The script may have run nevertheless: all of ours may be
+                repeated with the same arguments.
+
+        Raises:
+            QueueUnavailable: Redis is away.
+        """
+        script = self._registered.get(call.script)
+        if script is None:
+            script = self._registered[call.script] = self._client.register_script(call.script.text)
+        return await self._availability.ask(
+            call.script.operation, lambda: script(keys=call.keys, args=call.arguments), within=within
+        )
