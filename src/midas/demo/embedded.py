@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import threading
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -39,6 +40,7 @@ class Server(ABC):
         self._fixed_port = port != 0
         self.port = port
         self._child: Child | None = None
+        self._stopped = threading.Event()  # a stop may come while another thread still starts
         folder.mkdir(parents=True, exist_ok=True)
         self._password = self._remembered_password()
 
@@ -68,6 +70,11 @@ class Server(ABC):
         """Return whether the process runs."""
         return self._child is not None and self._child.alive
 
+    @property
+    def ending(self) -> str:
+        """Return how the process ended, in words."""
+        return "is not running" if self._child is None else self._child.ending
+
     def start(self) -> None:
         """Start it and return once it answers; do nothing when it runs.
 
@@ -77,6 +84,7 @@ class Server(ABC):
         """
         if self.alive:
             return
+        self._stopped.clear()
         began = time.monotonic()
         for attempt in range(_PORT_ATTEMPTS):
             self.port = self.port or free_port(HOST)
@@ -86,7 +94,10 @@ class Server(ABC):
                 self._fixed_port = True
                 return
             reason = self._last_words()
+            stopped = self._stopped.is_set()
             self.stop(0.0)
+            if stopped:
+                raise ServerStartError(f"{self.name} was stopped while it started")
             if self._fixed_port or not is_taken(self.port) or attempt == _PORT_ATTEMPTS - 1:
                 raise ServerStartError(
                     f"{self.name} did not start on port {self.port}: {reason} (all of it: {self.output})"
@@ -95,9 +106,10 @@ class Server(ABC):
 
     def stop(self, deadline_seconds: float = _STOP_SECONDS) -> None:
         """End it in good order, after `deadline_seconds` by force; data and port are kept."""
-        if self._child is not None:
-            self._child.stop(deadline_seconds)
-            self._child = None
+        self._stopped.set()
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop(deadline_seconds)
 
     def ask_to_stop(self) -> None:
         """Tell it to end and return at once; `stop` then waits for it."""
@@ -106,9 +118,9 @@ class Server(ABC):
 
     def kill(self) -> None:
         """End it as a crash would: SIGKILL, no good-bye."""
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
 
     def close(self) -> None:
         """Stop it and give back what lies outside its folder."""
@@ -142,10 +154,12 @@ class Server(ABC):
     def _answers(self) -> bool: ...
 
     def _wait_until_ready(self, deadline: float) -> bool:
-        while self._child is not None and self._child.alive and time.monotonic() < deadline:
+        child = self._child
+        while child is not None and child.alive and time.monotonic() < deadline:
+            if self._stopped.wait(_POLL_SECONDS):
+                return False
             if self._answers():
                 return True
-            time.sleep(_POLL_SECONDS)
         return False
 
     def _last_words(self) -> str:

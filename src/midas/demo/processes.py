@@ -54,6 +54,14 @@ class Child:
         """Return whether it still runs."""
         return self.returncode is None
 
+    @property
+    def ending(self) -> str:
+        """Return how it ended, in words."""
+        code = self.returncode
+        if code is None:
+            return "runs"
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
     def send(self, signum: signal.Signals) -> None:
         """Send a signal to the whole group; nothing happens when it has ended."""
         if self.alive:

@@ -1,0 +1,206 @@
+"""The command line: ``midas demo | bot | worker | import | migrate | setup``.
+
+A wrong call gets one clear line on the error output and exit code 2; what a person could not have caused gets its
+traceback. Each command imports what it needs when it runs, so that the bot does not pay for the demo's screen.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from botmetry.errors import BotmetryError
+from midas.errors import MidasError, StatementError
+from midas.settings import Settings
+
+__all__ = ["main"]
+
+WRONG_CALL = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+Environ = Mapping[str, str]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = _parser()
+    try:
+        parsed = parser.parse_args(arguments)
+        command: Callable[[argparse.Namespace, Environ], int] = parsed.command
+        return command(parsed, os.environ)
+    except (MidasError, BotmetryError, OSError) as error:
+        return _complain(_name(arguments), str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _demo(arguments: argparse.Namespace, environ: Environ) -> int:
+    from midas.demo.options import options_from  # noqa: PLC0415 - see the module's docstring
+
+    options = options_from(arguments, environ)  # checked before anything else is loaded
+    from midas.demo.run import run_demo  # noqa: PLC0415
+
+    return run_demo(options, environ)
+
+
+def _bot(_: argparse.Namespace, environ: Environ) -> int:
+    from midas.bot import run_bot  # noqa: PLC0415
+
+    asyncio.run(run_bot(Settings.from_env(environ)))
+    return 0
+
+
+def _worker(arguments: argparse.Namespace, environ: Environ) -> int:
+    from midas.worker import run_worker  # noqa: PLC0415
+
+    settings = Settings.from_env(environ)
+    port = settings.worker_metrics_port if arguments.metrics_port is None else arguments.metrics_port
+    asyncio.run(run_worker(settings, worker_id=arguments.id or f"worker-{os.getpid()}", metrics_port=port))
+    return 0
+
+
+def _import(arguments: argparse.Namespace, environ: Environ) -> int:
+    # The file first: a wrong name is said before anything is connected to.
+    path = Path(arguments.file)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StatementError(str(path), None, (error.strerror or str(error)).lower()) from error
+    settings = Settings.from_env(_with_running_demo(environ))
+    _say(asyncio.run(_import_statement(settings, arguments.user, path.name, data)))
+    return 0
+
+
+async def _import_statement(settings: Settings, user_id: int, name: str, data: bytes) -> str:
+    from redis.asyncio import Redis  # noqa: PLC0415
+
+    from botmetry import LogSettings, Telemetry  # noqa: PLC0415
+    from midas.ai import Categorizer  # noqa: PLC0415
+    from midas.confirmations import ConfirmationService  # noqa: PLC0415
+    from midas.queue import AITaskQueue  # noqa: PLC0415
+    from midas.store import open_store  # noqa: PLC0415
+    from midas.sync import SyncService  # noqa: PLC0415
+
+    telemetry = Telemetry(service="midas-import", log=LogSettings(level="warning"))
+    async with (
+        open_store(settings.required("database_url"), telemetry) as store,
+        Redis.from_url(settings.required("redis_url")) as redis,
+    ):
+        queue = AITaskQueue(redis, telemetry=telemetry)
+        confirmations = ConfirmationService(redis, telemetry=telemetry)
+        sync = SyncService(store, queue, Categorizer(store.merchants), confirmations, telemetry)
+        report = await sync.import_statement(user_id, name, data)
+    return (
+        f"{name}: {report.found} transactions found, {report.new} new, {report.duplicates} known already, "
+        f"{report.queued} on their way to the AI"
+    )
+
+
+def _migrate(arguments: argparse.Namespace, environ: Environ) -> int:
+    from midas.store import migrations  # noqa: PLC0415
+
+    url = Settings.from_env(_with_running_demo(environ)).required("database_url")
+    folder = Path(arguments.folder) if arguments.folder else None
+    applied = asyncio.run(migrations.apply(url, folder))
+    _say("\n".join(f"applied {name}" for name in applied) or "nothing to apply: the database is up to date")
+    return 0
+
+
+def _setup(_: argparse.Namespace, __: Environ) -> int:
+    from midas.demo.system_packages import set_up  # noqa: PLC0415
+
+    set_up(_say)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    from midas.demo.options import add_arguments  # noqa: PLC0415
+
+    parser = _Parser(prog="midas", description="The finance assistant that botmetry watches.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    demo = commands.add_parser("demo", help="run everything on this machine, with users and a live summary")
+    add_arguments(demo)
+    demo.set_defaults(command=_demo)
+    bot = commands.add_parser("bot", help="run the bot; needs DATABASE_URL, REDIS_URL and TELEGRAM_BOT_TOKEN")
+    bot.set_defaults(command=_bot)
+    worker = commands.add_parser("worker", help="run one worker; needs DATABASE_URL and REDIS_URL")
+    worker.add_argument("--id", metavar="NAME", help="its name in logs and leases (default: worker-PID)")
+    worker.add_argument(
+        "--metrics-port", metavar="PORT", type=_port, help="default: WORKER_METRICS_PORT, else 8001"
+    )
+    worker.set_defaults(command=_worker)
+    importing = commands.add_parser("import", help="import a bank statement, OFX or CSV")
+    importing.add_argument("file", metavar="FILE")
+    importing.add_argument(
+        "--user", metavar="ID", type=_user, default=1, help="whose transactions they are (default: 1)"
+    )
+    importing.set_defaults(command=_import)
+    migrate = commands.add_parser("migrate", help="bring the database of DATABASE_URL to the newest schema")
+    migrate.add_argument("--folder", metavar="FOLDER", help="where the migrations are (default: migrations/)")
+    migrate.set_defaults(command=_migrate)
+    setup = commands.add_parser(
+        "setup", help="install Prometheus, Alertmanager and Redis where that is possible"
+    )
+    setup.set_defaults(command=_setup)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, not after a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with the one line."""
+        sys.exit(_complain(self.prog, f"{message}; {self.prog} --help shows what is possible"))
+
+
+def _with_running_demo(environ: Environ) -> Environ:
+    """Add the addresses of the demo that runs in this folder, when none are given."""
+    if environ.get("DATABASE_URL") or environ.get("REDIS_URL"):
+        return environ
+    try:
+        found: dict[str, str] = json.loads(Path(".demo", "stores.json").read_text())
+    except (OSError, ValueError):
+        return environ
+    return {**environ, **found}
+
+
+def _port(text: str) -> int:
+    return _whole(text, 0, 65_535)
+
+
+def _user(text: str) -> int:
+    return _whole(text, 1, 2**63 - 1)
+
+
+def _whole(text: str, lowest: int, highest: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = lowest - 1
+    if not lowest <= number <= highest:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from {lowest} to {highest} and not {text!r}"
+        )
+    return number
+
+
+def _name(arguments: Sequence[str] | None) -> str:
+    given = sys.argv[1:] if arguments is None else arguments
+    return " ".join(["midas", *given[:1]])
+
+
+def _complain(who: str, what: str) -> int:
+    print(f"{who}: {' '.join(what.split())}", file=sys.stderr)  # noqa: T201 - the command's error line
+    return WRONG_CALL
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the command's answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())
