@@ -29,7 +29,7 @@ def book(clock):
 
 
 def test_the_first_message_in_a_chat_stops_its_clock(book, clock):
-    """The latency runs from delivery to the first message of that chat; later messages and other chats change nothing."""
+    """The latency runs from delivery to the first message of that chat; what comes later or elsewhere is nothing."""
     book.delivered(1, chat_id=7)
     clock.now += 0.25
     book.reached(8)
@@ -44,7 +44,7 @@ def test_the_first_message_in_a_chat_stops_its_clock(book, clock):
 
 
 def test_a_button_is_answered_by_its_own_answer(book, clock):
-    """answerCallbackQuery stops the clock of the button that was pressed and of no other."""
+    """The answer to a callback stops the clock of the button that was pressed and of no other."""
     book.delivered(1, chat_id=7, callback_id="a")
     book.delivered(2, chat_id=7, callback_id="b")
     clock.now += 0.1

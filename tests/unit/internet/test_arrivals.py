@@ -1,4 +1,4 @@
-"""People arrive as the rhythm says: the process is Poisson, its rate is the stated one, and the seed decides all of it."""
+"""People arrive as the rhythm says: a Poisson process whose rate is the stated one, decided by the seed."""
 
 import math
 import random

@@ -105,17 +105,20 @@ def _obscure_shops() -> tuple[Shop, ...]:
         words = ("".join(luck.choices(_SYLLABLES, k=length)) for length in (3, 2))
         names[" ".join(words)] = None
     return tuple(
-        Shop(name, luck.choice(_OBSCURE_CATEGORIES), 4, 120, small=luck.choice((True, False))) for name in names
+        Shop(name, luck.choice(_OBSCURE_CATEGORIES), 4, 120, small=luck.choice((True, False)))
+        for name in names
     )
 
 
 OBSCURE_SHOPS = _obscure_shops()
-_BY_LENGTH = sorted(
-    (EMPLOYER, *KNOWN_SHOPS, *TELLING_SHOPS, *OBSCURE_SHOPS), key=lambda shop: -len(shop.name)
-)
+_ALL = (EMPLOYER, *KNOWN_SHOPS, *TELLING_SHOPS, *OBSCURE_SHOPS)
 
 
 def true_category(text: str) -> str | None:
-    """Return what the shop that a text speaks of really is, or None when it speaks of none of ours."""
+    """Return what the shop that a text speaks of last really is, or None when it speaks of none of ours."""
     capitals = text.upper()
-    return next((shop.category for shop in _BY_LENGTH if shop.name in capitals), None)
+    spoken_of = [shop for shop in _ALL if shop.name in capitals]
+    if not spoken_of:
+        return None
+    last = max(spoken_of, key=lambda shop: (capitals.rfind(shop.name) + len(shop.name), len(shop.name)))
+    return last.category

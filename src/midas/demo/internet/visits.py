@@ -47,6 +47,7 @@ class Visit:
         self._pace = pace
         self._faults = faults
         self._today = today
+        self._truth: str | None = None
         self._errands: dict[Errand, Callable[[], Awaitable[None]]] = {
             "start": self._start,
             "help": self._help,
@@ -122,7 +123,9 @@ class Visit:
             await self._ask(f"/correct {number[1]} {truth}")
 
     async def _decide_by_button(self, card: Incoming) -> Incoming | None:
-        choice = _choose(card.buttons, true_category(card.text))
+        # A list of categories may not name the shop again; a person remembers what was asked.
+        self._truth = true_category(card.text) or self._truth
+        choice = _choose(card.buttons, self._truth)
         self._account.look_away()
         self._account.press(card, choice)
         if self._person.luck.random() < DOUBLE_SHARE:
