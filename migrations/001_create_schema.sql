@@ -1,8 +1,9 @@
 -- Everything that midas remembers for ever.
 --
--- Applied by `midas migrate`, which records it in schema_migrations, or by `psql -f` alone: every statement may run twice.
--- Primary keys and unique constraints are here because correctness needs them; what only makes queries fast is in 003.
--- Amounts are NUMERIC without a scale: a currency has 0, 2 or 3 decimals, and what the bank wrote is kept as it wrote it.
+-- Applied by `midas migrate`, which records it in schema_migrations, or by `psql -f` alone: every statement may
+-- run twice. Primary keys and unique constraints are here because correctness needs them; what only makes
+-- queries fast is in 003. Amounts are NUMERIC without a scale: a currency has 0, 2 or 3 decimals, and what the
+-- bank wrote is kept as it wrote it.
 
 CREATE TABLE IF NOT EXISTS users (
     id           bigint PRIMARY KEY,  -- Telegram's id of the person
@@ -50,7 +51,7 @@ CREATE TABLE IF NOT EXISTS transactions (
     status         text NOT NULL DEFAULT 'uncategorized'
                    CHECK (status IN ('uncategorized', 'pending', 'auto', 'confirmed', 'corrected')),
     method         text NOT NULL DEFAULT 'none'
-                   CHECK (method IN ('none', 'mapping', 'fuzzy', 'llm', 'manual')),
+                   CHECK (method IN ('none', 'mapping', 'fuzzy', 'llm', 'user')),
     created_at     timestamptz NOT NULL DEFAULT now(),
     categorized_at timestamptz,
     UNIQUE (user_id, source, external_id)
@@ -67,8 +68,9 @@ CREATE TABLE IF NOT EXISTS merchant_mappings (
     UNIQUE (merchant, user_id, category)
 );
 
--- What everybody knows about a merchant. The two counts say how sure that is: of an imagined sample of purchases, how many
--- belong to the category and how many do not (a supermarket 48 of 50, a department store 15 of 20).
+-- What everybody knows about a merchant. The two counts say how sure that is: of an imagined sample of
+-- purchases, how many belong to the category and how many do not (a supermarket 48 of 50, a department store 15
+-- of 20).
 CREATE TABLE IF NOT EXISTS reference_merchants (
     merchant      text PRIMARY KEY,
     category      text NOT NULL REFERENCES categories (name) ON UPDATE CASCADE,
@@ -94,7 +96,7 @@ CREATE TABLE IF NOT EXISTS confirmation_history (
     predicted      text NOT NULL REFERENCES categories (name) ON UPDATE CASCADE,
     decided        text REFERENCES categories (name) ON UPDATE CASCADE,  -- null when nobody decided
     confidence     double precision NOT NULL CHECK (confidence BETWEEN 0 AND 1),
-    method         text NOT NULL CHECK (method IN ('none', 'mapping', 'fuzzy', 'llm', 'manual')),
+    method         text NOT NULL CHECK (method IN ('none', 'mapping', 'fuzzy', 'llm', 'user')),
     outcome        text NOT NULL CHECK (outcome IN ('confirmed', 'corrected', 'expired', 'rejected')),
     decided_at     timestamptz NOT NULL DEFAULT now()
 );

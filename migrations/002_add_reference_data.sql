@@ -1,8 +1,8 @@
 -- What everybody knows: the categories, and merchants that people in Germany, in Europe and on the internet pay.
 --
--- Merchants are written as midas.domain.merchants.normalise writes them. The two numbers say how sure the category is: of
--- an imagined sample of purchases, how many belong to it and how many do not. They are judgements, one a group, with the
--- reason above the group; what a user decides is counted and outweighs them.
+-- Merchants are written as midas.domain.merchants.normalise writes them. The two numbers say how sure the
+-- category is: of an imagined sample of purchases, how many belong to it and how many do not. They are
+-- judgements, one a group, with the reason above the group; what a user decides is counted and outweighs them.
 -- May run twice: what is there stays as it is.
 
 INSERT INTO categories (name, is_spending) VALUES

@@ -1,10 +1,10 @@
 -- Indexes that make a user's own data quick to reach among everybody's: each names the query that it serves.
 --
--- Repository methods are written as `module.method` of midas.store. Columns after INCLUDE are there so that the query is
--- answered from the index alone. Foreign keys are indexed where deleting or renaming the referenced row happens.
--- Not CONCURRENTLY: the runner applies a file in one transaction, all or nothing.
+-- Repository methods are written as `module.method` of midas.store. Columns after INCLUDE are there so that the
+-- query is answered from the index alone. Foreign keys are indexed where deleting or renaming the referenced
+-- row happens. Not CONCURRENTLY: the runner applies a file in one transaction, all or nothing.
 
--- transactions --------------------------------------------------------------------------------------------------------
+-- transactions -----------------------------------------------------------------------------------------
 
 -- transactions.recent, transactions.between
 CREATE INDEX IF NOT EXISTS idx_transactions_user_id_timestamp
@@ -38,7 +38,7 @@ CREATE INDEX IF NOT EXISTS idx_transactions_wallet_timestamp
 CREATE INDEX IF NOT EXISTS idx_transactions_category
     ON transactions (category) WHERE category IS NOT NULL;
 
--- merchants -----------------------------------------------------------------------------------------------------------
+-- merchants --------------------------------------------------------------------------------------------
 
 -- merchants.lookup, merchants.candidates; foreign key user_id
 CREATE INDEX IF NOT EXISTS idx_merchant_mappings_user_merchant
@@ -52,7 +52,7 @@ CREATE INDEX IF NOT EXISTS idx_merchant_mappings_category
 CREATE INDEX IF NOT EXISTS idx_reference_merchants_category
     ON reference_merchants (category);
 
--- balances and budgets ------------------------------------------------------------------------------------------------
+-- balances and budgets ---------------------------------------------------------------------------------
 
 -- reports.balance, reports.balance_history; foreign key wallet_id
 CREATE INDEX IF NOT EXISTS idx_balance_snapshots_wallet_timestamp
@@ -62,7 +62,7 @@ CREATE INDEX IF NOT EXISTS idx_balance_snapshots_wallet_timestamp
 CREATE INDEX IF NOT EXISTS idx_budgets_category
     ON budgets (category);
 
--- users ---------------------------------------------------------------------------------------------------------------
+-- users ------------------------------------------------------------------------------------------------
 
 -- users.seen_since
 CREATE INDEX IF NOT EXISTS idx_users_last_seen
@@ -72,7 +72,7 @@ CREATE INDEX IF NOT EXISTS idx_users_last_seen
 CREATE INDEX IF NOT EXISTS idx_users_chat_id
     ON users (chat_id);
 
--- audit_log -----------------------------------------------------------------------------------------------------------
+-- audit_log --------------------------------------------------------------------------------------------
 
 -- audit.of_user; foreign key user_id
 CREATE INDEX IF NOT EXISTS idx_audit_log_user_timestamp
@@ -86,7 +86,7 @@ CREATE INDEX IF NOT EXISTS idx_audit_log_entity
 CREATE INDEX IF NOT EXISTS idx_audit_log_timestamp
     ON audit_log USING brin (created_at);
 
--- confirmation_history ------------------------------------------------------------------------------------------------
+-- confirmation_history ---------------------------------------------------------------------------------
 
 -- decisions.of_user; foreign key user_id
 CREATE INDEX IF NOT EXISTS idx_confirmation_history_user_timestamp
@@ -106,7 +106,7 @@ CREATE INDEX IF NOT EXISTS idx_confirmation_history_predicted
 CREATE INDEX IF NOT EXISTS idx_confirmation_history_decided
     ON confirmation_history (decided) WHERE decided IS NOT NULL;
 
--- sync_runs -----------------------------------------------------------------------------------------------------------
+-- sync_runs --------------------------------------------------------------------------------------------
 
 -- sync_runs.recent; foreign key user_id
 CREATE INDEX IF NOT EXISTS idx_sync_runs_user_timestamp

@@ -106,7 +106,7 @@ CRYPTO_CARD_PROVIDERS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
 
 
 def normalise(description: str) -> str:
-    """Give the merchant in capital ASCII letters: branch, city, card, date, reference and payment provider are dropped.
+    """Give the merchant in capital ASCII letters, without branch, city, card, date, reference or payment provider.
 
     The result is never empty and at most 80 characters long; ``normalise(normalise(x)) == normalise(x)``.
 

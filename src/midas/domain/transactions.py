@@ -14,10 +14,10 @@ Status: TypeAlias = Literal["pending", "auto", "confirmed", "corrected", "uncate
 
 STATUSES: Final[tuple[Status, ...]] = ("pending", "auto", "confirmed", "corrected", "uncategorized")
 
-Method: TypeAlias = Literal["mapping", "fuzzy", "llm", "manual", "none"]
+Method: TypeAlias = Literal["mapping", "fuzzy", "llm", "user", "none"]
 """What the category was derived from."""
 
-METHODS: Final[tuple[Method, ...]] = ("mapping", "fuzzy", "llm", "manual", "none")
+METHODS: Final[tuple[Method, ...]] = ("mapping", "fuzzy", "llm", "user", "none")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The one door to PostgreSQL: a pool whose failures arrive as ``StoreUnavailable``.
 
-Every statement passes through ``Session``, so measuring and the translation of errors are written once. The pool opens
-connections when they are needed; one that died with its server is replaced at the next use, which is how the pool
-survives a restart of PostgreSQL.
+Every statement passes through ``Session``, so measuring and the translation of errors are written once. The
+pool opens connections when they are needed; one that died with its server is replaced at the next use, which is
+how the pool survives a restart of PostgreSQL.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from midas.store.connection import Query
 if TYPE_CHECKING:
     from midas.store.connection import Database
 
-# The user's own evidence decides: the category decided most often, the latest on a tie. What everybody knows is added
-# where the user never decided otherwise: a person's word about their own purchases outweighs a general list.
+# The user's own evidence decides: the category decided most often, the latest on a tie. What everybody knows is
+# added where the user never decided otherwise: a person's word about their own purchases outweighs a general
+# list.
 _LOOKUP: Final = Query(
     "select",
     "merchant_mappings",

@@ -1,8 +1,9 @@
 """Brings a database to the schema of the ``migrations`` folder, file by file.
 
-Each file runs in a transaction of its own and is recorded with its checksum in ``schema_migrations``. An advisory lock
-lets any number of processes start at once: one applies, the others wait and find nothing left to do. Files are forward
-only; one that was applied and then edited is refused, because nobody could say what the database holds.
+Each file runs in a transaction of its own and is recorded with its checksum in ``schema_migrations``. An
+advisory lock lets any number of processes start at once: one applies, the others wait and find nothing left to
+do. Files are forward only; one that was applied and then edited is refused, because nobody could say what the
+database holds.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ async def apply(database_url: str, folder: Path | None = None) -> list[str]:
     """Apply what is missing and give the names of the files that were applied now.
 
     Raises:
-        MigrationError: A file is misnamed, was changed after it had been applied, or does not apply; what was applied
-            before it stays.
+        MigrationError: A file is misnamed, was changed after it had been applied, or does not apply; what
+            was applied before it stays.
         StoreUnavailable: PostgreSQL does not answer.
     """
     migrations = read_folder(folder or default_folder())

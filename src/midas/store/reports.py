@@ -44,8 +44,9 @@ _SPENDING: Final = Query(
         WHERE user_id = $1 AND amount < 0 AND occurred_at >= $2 AND occurred_at < $3
         GROUP BY 1, 2
     ), chosen AS (
-        SELECT coalesce($4, (SELECT currency FROM spent GROUP BY currency ORDER BY sum(count) DESC, currency LIMIT 1))
-               AS currency
+        SELECT coalesce(
+            $4, (SELECT currency FROM spent GROUP BY currency ORDER BY sum(count) DESC, currency LIMIT 1)
+        ) AS currency
     )
     SELECT spent.category, spent.amount, spent.count::integer
     FROM spent JOIN chosen USING (currency) JOIN categories ON categories.name = spent.category
@@ -103,8 +104,8 @@ class Reports:
     ) -> list[Spending]:
         """Add up what was spent with ``start <= occurred_at < end``, the largest category first.
 
-        Refunds are not subtracted, and transfers and income are left out. Without a currency the one of most payments
-        is taken.
+        Refunds are not subtracted, and transfers and income are left out. Without a currency the one of most
+        payments is taken.
         """
         return [Spending(*row) for row in await self._database.rows(_SPENDING, user_id, start, end, currency)]
 
