@@ -133,7 +133,7 @@ async def test_people_follow_their_plan_and_make_mistakes():
 
 
 async def test_a_wrong_guess_is_corrected_to_what_the_shop_really_is():
-    """Who decides presses the way to other categories and then the true one; nobody confirms a wrong guess by button."""
+    """Who decides presses the way to other categories and then the true one; nobody confirms a wrong guess."""
     heard = await _transcript(11, people=60, visits=1)
     presses = [(entry[0], entry[2]) for entry in heard if entry[1] == "press"]
     assert presses

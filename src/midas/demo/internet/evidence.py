@@ -47,11 +47,11 @@ _WORD = re.compile(r"[a-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A category with the probability that it is right, and the words that spoke for it."""
+    """A category with the probability that it is right."""
 
     category: str
     confidence: float
-    words: tuple[str, ...]
+    """0 to 1."""
 
 
 def judge(description: str, offered: Collection[str]) -> Judgement:
@@ -69,20 +69,15 @@ def judge(description: str, offered: Collection[str]) -> Judgement:
     spoken = {name: weight for name, weight in evidence.items() if weight > 0}
     if not spoken:
         fallback = "Other" if "Other" in offered else next(iter(offered), "Other")
-        return Judgement(fallback, 0.3, ())
+        return Judgement(fallback, 0.3)
     best = max(spoken, key=lambda name: (spoken[name], name))
     scale = 1.6  # chosen so that one strong word alone passes a usual threshold of 0.85 and one weak word does not
     doubt = 0.6 + sum(math.exp(weight * scale) - 1 for name, weight in spoken.items() if name != best)
     strength = math.exp(spoken[best] * scale) - 1
-    found = tuple(sorted(words & _vocabulary(best)))
-    return Judgement(best, round(min(0.98, strength / (strength + doubt + 1)), 4), found)
+    return Judgement(best, round(min(0.98, strength / (strength + doubt + 1)), 4))
 
 
 def _weigh(words: set[str], category: str) -> float:
     strong = len(words & set(_STRONG_WORDS[category].split()))
     weak = len(words & set(_WEAK_WORDS.get(category, "").split()))
     return strong * _STRONG + weak * _WEAK
-
-
-def _vocabulary(category: str) -> set[str]:
-    return set(_STRONG_WORDS[category].split()) | set(_WEAK_WORDS.get(category, "").split())

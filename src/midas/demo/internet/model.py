@@ -130,7 +130,7 @@ class ModelServer:
             return None
         judgement = judge(question.description, question.categories)
         if "low-confidence" in self._faults:
-            return Judgement(judgement.category, round(min(judgement.confidence, 0.3), 4), judgement.words)
+            return Judgement(judgement.category, round(min(judgement.confidence, 0.3), 4))
         return judgement
 
 
@@ -139,12 +139,7 @@ def _say(judgement: Judgement | None) -> str:
         return (
             "I can name the category of a payment: give me its description and the categories to choose from."
         )
-    reason = (
-        f"the words {', '.join(judgement.words)}"
-        if judgement.words
-        else "nothing in the name says what it is"
-    )
-    return json.dumps({"category": judgement.category, "confidence": judgement.confidence, "reason": reason})
+    return json.dumps({"category": judgement.category, "confidence": judgement.confidence})
 
 
 async def _read_json(request: web.Request) -> Any:
