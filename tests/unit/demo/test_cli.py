@@ -1,0 +1,77 @@
+"""A wrong call of `midas` is one clear line and exit code 2, never a traceback."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+
+def midas(*arguments: str, folder, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "midas.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **environ},
+    )
+
+
+def assert_one_line(called: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert called.returncode == 2, called.stderr
+    assert called.stdout == ""
+    assert len(called.stderr.splitlines()) == 1, called.stderr
+    for word in words:
+        assert word in called.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ("COMMAND",)),
+        (("dance",), ("dance", "demo")),
+        (("demo", "--colour", "red"), ("--colour",)),
+        (("demo", "--fault", "fire"), ("fire", "slow-ai")),
+        (("demo", "--duration", "long"), ("DURATION", "long")),
+        (("import",), ("FILE",)),
+        (("import", "nowhere.ofx"), ("nowhere.ofx", "no such file")),
+        (("import", "."), (".", "directory")),
+        (("import", "nowhere.ofx", "--user", "me"), ("--user", "me")),
+        (("worker", "--metrics-port", "http"), ("--metrics-port", "http")),
+        (("migrate",), ("DATABASE_URL",)),
+        (("bot",), ("TELEGRAM_BOT_TOKEN",)),
+    ],
+)
+def test_a_wrong_call_is_one_line(arguments, words, tmp_path):
+    """The line names what was wrong."""
+    assert_one_line(midas(*arguments, folder=tmp_path), *words)
+
+
+def test_a_taken_port_is_named_with_the_variable_that_changes_it(tmp_path):
+    """`make demo` on a busy machine says which port, whose, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        called = midas("demo", folder=tmp_path, BOT_METRICS_PORT=str(port))
+    assert_one_line(called, str(port), "BOT_METRICS_PORT")
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("DATABASE_URL", "postgresql://ada:hunter2@127.0.0.1:{port}/x"),
+        ("REDIS_URL", "redis://:hunter2@127.0.0.1:{port}/0"),
+    ],
+)
+def test_a_database_that_does_not_answer_is_one_line_without_its_password(variable, url, tmp_path):
+    """The address is shown, the password is not."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    zeros = {f"{name}_PORT": "0" for name in ("BOT_METRICS", "WORKER_METRICS", "PROMETHEUS", "ALERTMANAGER")}
+    called = midas("demo", folder=tmp_path, **{variable: url.format(port=port)}, **zeros)
+    assert called.returncode == 2
+    assert len(called.stderr.splitlines()) == 1, called.stderr
+    assert str(port) in called.stderr
+    assert variable in called.stderr
+    assert "hunter2" not in called.stderr + called.stdout
+    assert "Traceback" not in called.stdout
