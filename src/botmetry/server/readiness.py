@@ -92,10 +92,10 @@ class Readiness:
         A thread cannot be cancelled. A blocking check that hangs is waited for again by the next probe, so that
         it costs one thread, not one a probe.
         """
-        if inspect.iscoroutinefunction(check.call):
-            await check.call()
+        if inspect.iscoroutinefunction(check.probe):
+            await check.probe()
             return
-        outcome = await self._blocking.run(name, lambda: asyncio.to_thread(check.call))
+        outcome = await self._blocking.run(name, lambda: asyncio.to_thread(check.probe))
         if inspect.isawaitable(outcome):
             await outcome
 

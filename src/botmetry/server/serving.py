@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Generator
 from types import TracebackType
 
-from botmetry.logs.redaction import redact_text
+from botmetry.logs.redaction import Redactor
 from botmetry.server.connections import Connections
 from botmetry.server.exposition import Exposition
 from botmetry.server.listening import listening_sockets, tls_context, url_of
@@ -81,7 +81,7 @@ class MetricsServer:
         self.port = int(url.rpartition(":")[2])
         self._settings = settings
         self._exposition = Exposition(telemetry)
-        self._readiness = Readiness(telemetry, redact_text)
+        self._readiness = Readiness(telemetry, Redactor().text)
         self._connections = Connections(
             Routes(telemetry, settings, self._exposition, self._readiness).answer,
             header_timeout_seconds=settings.header_timeout_seconds,

@@ -16,7 +16,7 @@ class Check(Protocol):
     """One registered readiness check."""
 
     @property
-    def call(self) -> Callable[[], Awaitable[object] | object]:
+    def probe(self) -> Callable[[], Awaitable[object] | object]:
         """Raise when the thing is not ready; may be a coroutine function."""
         ...  # a protocol has no body
 
@@ -74,6 +74,6 @@ class Source(Protocol):
         """Bring the metrics that are read at scrape time up to date."""
         ...  # a protocol has no body
 
-    def internal_error(self, component: str, exception: BaseException) -> None:
+    def internal_error(self, component: str, error: BaseException, /) -> None:
         """Count a failure of telemetry itself; log it once per place."""
         ...  # a protocol has no body

@@ -12,7 +12,7 @@ from botmetry.server.serving import MetricsServer, Serving
 from botmetry.server.source import Source
 from botmetry.settings import ServerSettings
 
-__all__ = ["ThreadedMetricsServer", "start_in_thread"]
+__all__ = ["ThreadServer", "start_in_thread"]
 
 
 class _Started(NamedTuple):
@@ -21,7 +21,7 @@ class _Started(NamedTuple):
     stop: asyncio.Event
 
 
-class ThreadedMetricsServer:
+class ThreadServer:
     """A metrics server that runs in a thread; `start_in_thread` makes it.
 
     Attributes:
@@ -54,7 +54,7 @@ class ThreadedMetricsServer:
         self.close()
 
 
-def start_in_thread(telemetry: Source, settings: ServerSettings) -> ThreadedMetricsServer:
+def start_in_thread(telemetry: Source, settings: ServerSettings) -> ThreadServer:
     """Start the metrics server in a daemon thread and return when it listens.
 
     The event loop lag is not measured: the only loop here is the server's own, in which nothing else waits.
@@ -68,7 +68,7 @@ def start_in_thread(telemetry: Source, settings: ServerSettings) -> ThreadedMetr
     )
     thread.start()
     try:
-        return ThreadedMetricsServer(outcome.result(), thread)
+        return ThreadServer(outcome.result(), thread)
     except BaseException:
         thread.join()
         raise

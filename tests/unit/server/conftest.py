@@ -13,7 +13,7 @@ import pytest
 
 @dataclass
 class StandInCheck:
-    call: Callable[[], object]
+    probe: Callable[[], object]
     timeout: float = 1.0
 
 
@@ -61,8 +61,8 @@ class StandInTelemetry:
         if self.refresh_error is not None:
             raise self.refresh_error
 
-    def internal_error(self, component: str, exception: BaseException) -> None:
-        self.errors.append((component, exception))
+    def internal_error(self, component: str, error: BaseException) -> None:
+        self.errors.append((component, error))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 from botmetry.server.readiness import Readiness
 
@@ -92,8 +93,8 @@ async def test_a_plain_function_runs_in_a_thread(source, make_check):
 
 
 async def test_a_plain_function_may_return_an_awaitable(source, make_check):
-    """A lambda around a coroutine function is awaited, and its failure counts."""
-    source.checks = {"redis": make_check(lambda: broken())}
+    """A partial or lambda around a coroutine function is awaited, and its failure counts."""
+    source.checks = {"redis": make_check(partial(lambda ask: ask(), broken))}
 
     assert not (await Readiness(source, censor).report()).ready
 
@@ -119,17 +120,17 @@ async def test_a_blocking_check_that_hangs_costs_one_thread(source, make_check):
 
 async def test_simultaneous_probes_share_one_run(source, make_check):
     """Probes that arrive together ask the database once."""
-    go_on, calls = asyncio.Event(), []
+    go_on, asked, calls = asyncio.Event(), asyncio.Event(), []
 
     async def counted():
         calls.append(None)
+        asked.set()
         await go_on.wait()
 
     source.checks = {"database": make_check(counted)}
     readiness = Readiness(source, censor)
     probes = [asyncio.create_task(readiness.report()) for _ in range(3)]
-    while not calls:
-        await asyncio.sleep(0)
+    await asked.wait()
     go_on.set()
 
     assert [report.ready for report in await asyncio.gather(*probes)] == [True, True, True]
