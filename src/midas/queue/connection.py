@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import redis
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
@@ -61,19 +61,21 @@ _AWAY: Final = (
 def connect(redis_url: str, *, max_connections: int = 64) -> Redis:
     """Make a client that reconnects by itself: two further attempts, with jitter, within half a second.
 
-    Nothing is sent yet. Close it with ``aclose()``.
+    Nothing is sent yet. Close it with ``aclose()``. When all connections are in use, commands wait for one: a burst of
+    a thousand commands is no reason for a thousand connections, nor for an error.
 
     Raises:
         ValueError: The address is none.
     """
-    client: Redis = Redis.from_url(
+    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
         redis_url,
+        timeout=SOCKET_SECONDS,
         socket_timeout=SOCKET_SECONDS,
         socket_connect_timeout=CONNECT_SECONDS,
         max_connections=max_connections,
         retry=Retry(ExponentialWithJitterBackoff(base=_FIRST_PAUSE, cap=0.2), retries=2),
     )
-    return client
+    return Redis.from_pool(pool)
 
 
 def connect_from_thread(redis_url: str) -> redis.Redis:

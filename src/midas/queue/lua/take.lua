@@ -15,6 +15,8 @@ local function deliver(id, record)
   redis.call('ZADD', DEADLINES, exact(now + record.timeout), id)
   if redis.call('ZCARD', READY) > 0 then
     wake_one_worker()
+  else
+    redis.call('DEL', MARKER)
   end
   local body = redis.call('HGET', BODIES, id) or ''
   return { id, body, record.type, record.priority, record.timeout, record.lease, record.deliveries, record.enqueued, now }
