@@ -77,7 +77,7 @@ class Fleet:
         options: Workers, seed and ports.
         access: Messenger and language model.
         environ: Where the passed-on variables are read from.
-        logs: Folder of the log files; the file of a program is called as the program is.
+        logs: Folder of the log files: ``midas-<name>.jsonl``, and ``.log`` for what is printed besides.
     """
 
     options: DemoOptions
@@ -97,7 +97,7 @@ class Fleet:
                 *("--token", access.telegram_token, "--api-key", access.api_key),
                 *users,
             ),
-            self.logs / "internet.jsonl",  # it logs to its standard output
+            self.logs / "midas-internet.jsonl",  # it logs to its standard output
             f"{access.control_url}/stats",
             self._inherited(),
         )
@@ -142,7 +142,7 @@ class Fleet:
             **self._inherited(),
             **stores,
             "DEEPSEEK_API_KEY": self.access.api_key,
-            "LOG_OUTPUT": str(self.logs / f"{name}.jsonl"),
+            "LOG_OUTPUT": str(self.logs / f"midas-{name}.jsonl"),
         }
         if self.access.llm_base_url:
             environ["LLM_BASE_URL"] = self.access.llm_base_url
@@ -156,7 +156,7 @@ class Fleet:
 
     def _output(self, name: str) -> Path:
         """Return the file for what is printed besides the log: the last words of a crash."""
-        return self.logs / f"{name}.out"
+        return self.logs / f"midas-{name}.log"
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:

@@ -215,6 +215,10 @@ class Keeper:
         """Watch a part from now on."""
         self._parts.append(part)
 
+    def remove(self, part: Part) -> None:
+        """Watch a part no longer."""
+        self._parts.remove(part)
+
     async def run(self) -> None:
         """Watch until cancelled."""
         try:

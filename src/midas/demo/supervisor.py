@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Coroutine, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from redis.exceptions import RedisError
 from botmetry.stack.pace import REAL, Pace
 from midas.demo.accounting import Account, read_account
 from midas.demo.databases import Databases
+from midas.demo.errors import ServerStartError
 from midas.demo.faults import Faults, System, check_fault
 from midas.demo.fleet import Access, Fleet
 from midas.demo.folder import DataFolder
@@ -30,6 +32,7 @@ from midas.demo.kept import Keeper, KeptProgram, Part, Program, Say
 from midas.demo.observer import Observer
 from midas.demo.occupants import check_ports
 from midas.demo.options import DemoOptions
+from midas.demo.viewers import Viewers, viewers_present
 from midas.demo.watchers import Watchers, present
 from midas.settings import Settings
 
@@ -86,6 +89,7 @@ class Demo:
         self._given = frozenset(name for name in _CHOOSE if environ.get(name, "").strip())
         self._say = say
         self._watchers = Watchers(options, self.folder, pace, webhook_url)
+        self._viewers: Mapping[str, Path] = {}
         self._midas: list[KeptProgram] = []
         self._keeping: asyncio.Task[None] | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -105,7 +109,8 @@ class Demo:
         began = time.monotonic()
         if self.options.fault:
             check_fault(self.options.fault, self._given)
-        check_ports(self.options, optional=present())
+        self._viewers = await asyncio.to_thread(viewers_present)
+        check_ports(self.options, optional=present() | self._viewers.keys())
         self.folder.take()
         try:
             await self._start()
@@ -150,6 +155,7 @@ class Demo:
         for server in self.databases.make():
             self.keeper.add(server)
         fleet = Fleet(self.options, self.access, self._environ, self.folder.logs)
+        viewers = Viewers(self.options.ports, self.folder, self._viewers).programs()
         first = [self._program(program) for program in self._watchers.programs()]
         if self.access.internet_port is not None:
             first.append(self._program(fleet.internet()))
@@ -157,6 +163,7 @@ class Demo:
             self.databases.start_postgres(),
             self.databases.start_redis(),
             *(self._bring_up(part) for part in first),
+            *(self._try(program) for program in viewers),
         )
         stores = self.databases.urls
         self.folder.note_stores(stores)
@@ -177,12 +184,21 @@ class Demo:
         await part.start()
         self._say(f"{part.name} ready in {part.started_in_seconds:.1f} s")
 
+    async def _try(self, program: Program) -> None:
+        """Bring up what the demo can do without."""
+        part = self._program(program)
+        try:
+            await self._bring_up(part)
+        except ServerStartError as error:
+            self.keeper.remove(part)
+            self._say(f"{error}; going on without it")
+
     def _list_addresses(self) -> None:
         ports = self.options.ports
         self.addresses["bot metrics"] = f"http://{_HOST}:{ports.bot}/metrics"
         for number in range(self.options.workers):
             self.addresses[f"worker {number + 1} metrics"] = f"http://{_HOST}:{ports.worker + number}/metrics"
-        for name in ("Prometheus", "Alertmanager"):
+        for name in ("Prometheus", "Alertmanager", "Grafana", "Loki"):
             if any(part.name == name for part in self.keeper.parts):
                 self.addresses[name] = f"http://{_HOST}:{getattr(ports, name.lower())}"
 

@@ -79,7 +79,7 @@ def set_up(say: Say = print) -> None:
         return
     say(f"system packages missing: {', '.join(missing)}; installing them")
     try:
-        with _services_forbidden():
+        with _services_forbidden(_POLICY):
             _apt(("update",), _UPDATE_SECONDS, say)
             _apt(("install", "--yes", "--no-install-recommends", *missing), _INSTALL_SECONDS, say)
         _disable_units(missing, say)
@@ -94,7 +94,7 @@ def _command(packages: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _services_forbidden(policy: Path = _POLICY) -> Iterator[None]:
+def _services_forbidden(policy: Path) -> Iterator[None]:
     """Keep packages from starting services within the block; an administrator's own policy is put back afterwards."""
     aside = policy.with_name(policy.name + _ASIDE)
     if policy.exists() and _MARK not in policy.read_text(errors="replace"):
