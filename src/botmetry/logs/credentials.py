@@ -1,0 +1,152 @@
+r"""Finds credentials in text: tokens and keys by their form, passwords in URLs, values written after a secret's name.
+
+Patterns begin with the rarest character of what they look for (`-` of `sk-`, `:` of a bot token) and look behind for
+the rest, because a scan stops at each possible beginning. What they repeat is consumed or bounded, so that hostile
+text costs no more than friendly text of the same length.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+
+from botmetry.logs.names import MASK, Rule
+
+__all__ = ["mask_assignments", "mask_tokens", "mask_url_passwords"]
+
+_TOKENS = re.compile(
+    r"""
+      :(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}       # Telegram bots: 8 to 10 digits, then 35 characters
+    | -(?:(?<=[spr]k-)(?<![A-Za-z0-9].k-)     # OpenAI, DeepSeek, OpenRouter; `task-…` is no key
+        |(?<=pplx-)|(?<=xox[a-z]-)|(?<=xapp-)|(?<=xai-)|(?<=glpat-))[A-Za-z0-9_-]{8,}
+    | _(?:(?<=gh[pousr]_)|(?<=github_pat_)|(?<=[spr]k_live_)|(?<=[spr]k_test_)|(?<=hf_)|(?<=gsk_)|(?<=npm_))
+        [A-Za-z0-9_]{16,}
+    | A(?<=A[KS]IA)[A-Z0-9]{12,}              # Amazon
+    | I(?<=AI)za[A-Za-z0-9_-]{30,}            # Google
+    | J(?<=eyJ)(?<![A-Za-z0-9_-]eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?  # JSON Web Token
+    | [Bb][Ee][Aa][Rr][Ee][Rr][ \t]{1,4}(?P<bearer>[A-Za-z0-9._~+/=:-]{6,})
+    | [Bb][Aa][Ss][Ii][Cc][ \t]{1,4}(?P<basic>[A-Za-z0-9+/_-]{4,}={0,2})
+    """,
+    re.VERBOSE,
+)
+_PROSE_AFTER_BEARER = frozenset(
+    {"token", "tokens", "scheme", "header", "headers", "format", "prefix", "realm", "auth", "authentication"}
+    | {"authorization", "credential", "credentials", "error", "errors"}
+)
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
+)
+
+# What follows `://`, to the next white space or the next `://`: an unescaped password may hold `/`, `@` and quotes.
+_URL_REST = re.compile(r"://(?:[^\s<>:]|:(?!//))++")
+_NO_USER = re.compile(r"[/?#\[\"',]")
+_PORT = re.compile(r"[0-9]{1,5}(?:[/?#\"',;)\]}]|\Z)")
+_QUOTE = re.compile("[\"']")
+
+_OPERATOR = re.compile(r"[:=]{1,2}>?[ \t]{0,8}")
+_LONGEST_NAME = 80
+_NAME_REVERSED = re.compile(rf"[\w.-]{{1,{_LONGEST_NAME}}}")
+_AFTER_NAME = " \t\"'\\]"
+_VALUE = re.compile(
+    r"""
+      \\+"[^"\n]*+"? | \\+'[^'\n]*+'?                                  # a quote inside a quoted text
+    | [A-Za-z]{0,2}"(?:[^"\\\n]|\\.)*+"? | [A-Za-z]{0,2}'(?:[^'\\\n]|\\.)*+'?
+    | (?:(?:[Bb]earer|[Bb]asic|[Tt]oken|[Nn]egotiate)[ \t]{1,4})?      # Authorization: <scheme> <credentials>
+      (?:[^\s&,;"'] | ["'](?![,;}\])\s]|\Z) | [&,;](?!\s|\Z|[\w.-]{1,64}=))++
+    """,
+    re.VERBOSE,
+)
+_LINE = re.compile(r"[^\r\n]+")
+_USER_ID = re.compile(r"[\"']?(-?\w+)")
+_CLOSING = ",;)}"
+_NO_SECRET = frozenset({"None", "null", "True", "true", "False", "false", '""', "''", MASK})
+
+
+def mask_tokens(text: str) -> str:
+    """Return `text` without bot tokens, API keys, authorization headers and private keys.
+
+    What names the kind stays (`sk-[redacted]`, `Bearer [redacted]`), and so does the public id of a bot.
+    """
+    if "PRIVATE KEY-----" in text:
+        text = _PRIVATE_KEY.sub(MASK, text)
+    return _TOKENS.sub(_mask_token, text) if _TOKENS.search(text) else text
+
+
+def mask_url_passwords(text: str) -> str:
+    """Return `text` without the password of each `scheme://user:password@host`."""
+    return _URL_REST.sub(_mask_password, text)
+
+
+def mask_assignments(text: str, rule_of: Callable[[str], Rule], hash_user_id: Callable[[str], str]) -> str:
+    """Return `text` without what is assigned to a secret's name: `api_key=…`, `"password": "…"`, `token: …`.
+
+    Args:
+        text: Any text.
+        rule_of: Tells what a name's value is.
+        hash_user_id: Makes what is written instead of a user's id.
+    """
+    kept: list[str] = []
+    done = 0
+    operator = _OPERATOR.search(text)
+    while operator is not None:
+        end = operator.end()
+        name = _name_before(text, max(done, operator.start() - _LONGEST_NAME - 8), operator.start())
+        rule = rule_of(name) if name else Rule.PLAIN
+        if rule is Rule.USER_ID and (user_id := _USER_ID.match(text, end)):
+            kept += (text[done : user_id.start(1)], hash_user_id(user_id[1]))
+            done = end = user_id.end(1)
+        elif rule is Rule.SECRET:
+            begin, end = _value(name, text, end)
+            if end > begin:
+                kept += (text[done:begin], MASK)
+                done = end
+        operator = _OPERATOR.search(text, max(end, operator.end()))
+    return "".join((*kept, text[done:])) if kept else text
+
+
+def _mask_token(match: re.Match[str]) -> str:
+    found, scheme = match[0], match.lastgroup
+    if scheme is None:
+        return found[0] + MASK
+    secret = match[scheme]
+    if scheme == "bearer":
+        prose = secret.lower().rstrip(".:") in _PROSE_AFTER_BEARER
+    else:
+        prose = not _is_user_and_password(secret)
+    return found if prose else found[: -len(secret)] + MASK
+
+
+def _is_user_and_password(encoded: str) -> bool:
+    """Tell whether what follows `Basic` is base64 of `user:password`, and not the next word of a sentence."""
+    try:
+        return b":" in base64.b64decode(encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4), b"-_")
+    except binascii.Error:
+        return False
+
+
+def _mask_password(match: re.Match[str]) -> str:
+    user, colon, rest = match[0][3:].partition(":")
+    if not colon or _NO_USER.search(user) or _PORT.match(rest):
+        return match[0]
+    quote = _QUOTE.search(rest)
+    end = rest.rfind("@", 0, quote.start()) if quote else -1
+    if end < 0:
+        end = rest.rfind("@")
+    return f"://{user}:{MASK}{rest[end:]}" if end > 0 else match[0]
+
+
+def _name_before(text: str, begin: int, end: int) -> str:
+    name = _NAME_REVERSED.match(text[begin:end].rstrip(_AFTER_NAME)[::-1])
+    return name[0][::-1] if name else ""
+
+
+def _value(name: str, text: str, begin: int) -> tuple[int, int]:
+    """Return where the value at `begin` begins and ends; equal when there is nothing to hide."""
+    whole_line = name.lower().endswith("cookie") or text.startswith("Digest ", begin)
+    value = (_LINE if whole_line else _VALUE).match(text, begin)
+    if value is None:
+        return begin, begin
+    inner = value[0].rstrip(_CLOSING) or value[0]
+    return (begin, begin) if inner in _NO_SECRET else (begin, begin + len(inner))

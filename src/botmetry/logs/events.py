@@ -1,0 +1,279 @@
+"""Writes one JSON line an event, with the bound context and the current span, without the stdlib logging machinery.
+
+What is the same in every line of an event (level, name, logger, service) is encoded once and kept. What remains is
+one pass over the fields, one call of the encoder and one append to the sink's buffer.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from botmetry import context
+from botmetry.logs.convenience import FamilyEvents
+from botmetry.logs.plain import text_of
+from botmetry.logs.redaction import Redactor
+from botmetry.logs.sink import Sink
+from botmetry.settings import LEVELS, LogSettings
+
+__all__ = ["LOGGER", "RESERVED", "EventLogger", "ExcInfo", "open_log"]
+
+ExcInfo: TypeAlias = (
+    bool
+    | BaseException
+    | tuple[type[BaseException], BaseException, TracebackType | None]
+    | tuple[None, None, None]
+    | None
+)
+"""What the stdlib's `exc_info` may be: an exception, `sys.exc_info()`, or True for the one being handled."""
+
+RESERVED: Final = frozenset(
+    {"timestamp", "level", "event", "message", "logger", "service", "trace_id", "span_id", "exception"}
+)
+"""Keys of the line itself. A field or a bound name that is called so is written as `field_<name>`."""
+
+LOGGER: Final = "botmetry"
+"""The logger of events; records of other libraries carry the name of theirs."""
+
+_DEBUG, _INFO, _WARNING, _ERROR = (LEVELS[level] for level in ("debug", "info", "warning", "error"))
+_EVENTS_REMEMBERED: Final = 1024
+_MILLISECONDS: Final = tuple(b'.%03dZ"' % millisecond for millisecond in range(1000))
+_NO_SPAN: Final = b',"trace_id":null,"span_id":null,'
+
+
+def open_log(
+    service: str,
+    settings: LogSettings,
+    *,
+    counted: Callable[[str], object],
+    failed: Callable[[str, BaseException], object],
+    dropped: Callable[[int], object] | None = None,
+) -> EventLogger:
+    """Return the event logger of a service, with a sink of its own. Nothing is opened before the first line.
+
+    Args:
+        service: The program's name.
+        settings: What is written, and where to.
+        counted: Called with the level of each record.
+        failed: Called with `"logs"` and an error when a line cannot be made or the output breaks.
+        dropped: Called with a number of lines that were lost; when left out, `failed` hears of them.
+    """
+
+    def report(lines: int) -> None:
+        failed(
+            "logs", BufferError(f"{lines} log lines dropped: the output {settings.output} does not take them")
+        )
+
+    sink = Sink(
+        settings.output, buffer_bytes=settings.buffer_bytes, on_dropped=dropped or report, on_error=failed
+    )
+    return EventLogger(service, settings=settings, sink=sink, on_error=failed, count=counted)
+
+
+class EventLogger(FamilyEvents):
+    """Structured events of one program. Its methods never raise and never wait for the output.
+
+    Args:
+        service: The program's name.
+        settings: The least level, what is redacted, how user ids are hashed.
+        sink: Takes the encoded lines.
+        on_error: Called with `"logs"` and an error when a line cannot be made.
+        count: Called with the level of each record.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        settings: LogSettings,
+        sink: Sink,
+        on_error: Callable[[str, BaseException], object],
+        count: Callable[[str], object],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.service = service
+        self.redactor = Redactor(settings.redact_keys, settings.user_id_key, RESERVED)
+        self.sink = sink
+        self._least = LEVELS[settings.level]
+        self._on_error = on_error
+        self._count = count
+        self._clock = clock
+        self._second = (0, b'{"timestamp":"1970-01-01T00:00:00')
+        self._heads: dict[str, dict[str, bytes]] = {level: {} for level in LEVELS}
+        sink.announce_drops(self._dropped)
+
+    def enabled(self, level: str) -> bool:
+        """Whether events of `level` are written."""
+        return LEVELS[level] >= self._least
+
+    def debug(
+        self, event: str, /, *, exc_info: ExcInfo = None, message: str | None = None, **fields: object
+    ) -> None:
+        """Write an event that only the developer of the program needs."""
+        if self._least <= _DEBUG:
+            self._write("debug", event, message, exc_info, fields)
+
+    def info(
+        self, event: str, /, *, exc_info: ExcInfo = None, message: str | None = None, **fields: object
+    ) -> None:
+        """Write an event of ordinary work.
+
+        Args:
+            event: A constant name such as `order.paid`; data goes into `fields`.
+            exc_info: An exception whose traceback is written into the field `exception`.
+            message: A sentence for people; the event's name when left out.
+            fields: Anything. What JSON does not know is written as text.
+        """
+        if self._least <= _INFO:
+            self._write("info", event, message, exc_info, fields)
+
+    def warning(
+        self, event: str, /, *, exc_info: ExcInfo = None, message: str | None = None, **fields: object
+    ) -> None:
+        """Write an event that somebody should look at some time."""
+        if self._least <= _WARNING:
+            self._write("warning", event, message, exc_info, fields)
+
+    def error(
+        self, event: str, /, *, exc_info: ExcInfo = None, message: str | None = None, **fields: object
+    ) -> None:
+        """Write a failure of one piece of work."""
+        if self._least <= _ERROR:
+            self._write("error", event, message, exc_info, fields)
+
+    def emit(
+        self,
+        level: str,
+        event: str,
+        *,
+        exc_info: ExcInfo = None,
+        message: str | None = None,
+        fields: Mapping[str, object],
+    ) -> None:
+        """Write an event of a level that is known only at run time."""
+        if LEVELS[level] >= self._least:
+            self._write(level, event, message, exc_info, fields)
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until all lines so far are written, at most `timeout` seconds; tell whether they are."""
+        return self.sink.flush(timeout)
+
+    def close(self) -> None:
+        """Write what waits and end the writing thread; a later event starts it again."""
+        self.sink.close()
+
+    def record(
+        self,
+        level: str,
+        event: str,
+        message: str,
+        logger: str,
+        *,
+        moment: float,
+        exception: str | None = None,
+        fields: Mapping[str, object],
+    ) -> None:
+        """Write what somebody else recorded at `moment` (seconds since 1970), if its level is written.
+
+        Args:
+            level: As ours are called.
+            event: The record's own event, or a name for records that have none.
+            message: What the record says.
+            logger: Whose record it is.
+            moment: When it was made.
+            exception: A traceback as text.
+            fields: What else it carries.
+        """
+        if LEVELS[level] < self._least:
+            return
+        try:
+            self._count(level)
+            if self.sink.enabled:
+                head = self._new_head(level, event, message, logger)
+                self.sink.write(self._line(moment, head, fields, exception))
+        except Exception as error:  # noqa: BLE001 - as in `_write`
+            self.failed(error)
+
+    def failed(self, error: BaseException) -> None:
+        """Take note that a line could not be made."""
+        with suppress(Exception):  # whoever counts failures may fail; the host must not notice
+            self._on_error("logs", error)
+
+    def _write(
+        self, level: str, event: str, message: str | None, exc_info: ExcInfo, fields: Mapping[str, Any]
+    ) -> None:
+        try:
+            self._count(level)
+            if not self.sink.enabled:
+                return
+            if message is None:
+                head = self._heads[level].get(event) or self._head(level, event)
+            else:
+                head = self._new_head(level, event, message, LOGGER)
+            exception = traceback_of(exc_info) if exc_info else None
+            self.sink.write(self._line(self._clock(), head, fields, exception))
+        except Exception as error:  # noqa: BLE001 - a log method must not break the host
+            self.failed(error)
+
+    def _line(self, moment: float, head: bytes, fields: Mapping[str, Any], exception: str | None) -> bytes:
+        """Return the line of an event whose constant part is `head`. Written out, because it is the hot path."""
+        second = int(moment)
+        begun = (
+            self._second
+        )  # number and text in one attribute: a thread never sees the one without the other
+        if begun[0] != second:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            begun = self._second = (second, b'{"timestamp":"' + text.encode())
+        bound = context.fields()
+        safe = self.redactor.fields({**bound, **fields} if bound else dict(fields))
+        if exception is not None:
+            safe["exception"] = self.redactor.text(exception)
+        ids = _NO_SPAN
+        span = context.span()
+        if span is not None:
+            ids = f',"trace_id":"{span.trace_id}","span_id":"{span.span_id}",'.encode()
+        millisecond = _MILLISECONDS[int((moment - second) * 1000)]
+        if safe:
+            return b"".join((begun[1], millisecond, head, ids, orjson.dumps(safe)[1:], b"\n"))
+        return b"".join((begun[1], millisecond, head, ids[:-1], b"}\n"))
+
+    def _head(self, level: str, event: str) -> bytes:
+        heads = self._heads[level]
+        if len(heads) >= _EVENTS_REMEMBERED:  # names are constants; somebody writes data into them
+            heads.clear()
+        head = heads[event] = self._new_head(level, event, event, LOGGER)
+        return head
+
+    def _new_head(self, level: str, event: str, message: str, logger: str) -> bytes:
+        clean = self.redactor.text
+        keys = {
+            "level": level,
+            "event": clean(text_of(event)),
+            "message": clean(text_of(message)),
+            "logger": clean(text_of(logger)),
+            "service": self.service,
+        }
+        return b"," + orjson.dumps(keys)[1:-1]
+
+    def _dropped(self, lines: int) -> bytes:
+        message = f"{lines} log lines are missing here: the output did not take them"
+        head = self._new_head("warning", "logs.lines_dropped", message, LOGGER)
+        return self._line(self._clock(), head, {"lines": lines}, None)
+
+
+def traceback_of(exc_info: ExcInfo) -> str:
+    """Return the traceback of an exception as Python prints it."""
+    error = (
+        sys.exc_info()[1] if exc_info is True else exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    )
+    if not isinstance(error, BaseException):
+        return "no exception is being handled"
+    return "".join(traceback.format_exception(error)).rstrip("\n")
