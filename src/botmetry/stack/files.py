@@ -52,6 +52,11 @@ class StackFiles:
         return (self.alerts, self.recording)
 
     @property
+    def log_rules(self) -> tuple[Path, ...]:
+        """The alert rules of Loki's ruler."""
+        return tuple(sorted((self.monitoring / "loki-rules").glob("*/*.yml")))
+
+    @property
     def runbooks(self) -> Path:
         """A page an alert."""
         return self.monitoring / "runbooks"

@@ -1,0 +1,1 @@
+"""One check a kind of file; each yields what is wrong, with file and line."""

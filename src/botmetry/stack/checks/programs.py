@@ -1,0 +1,68 @@
+"""What Prometheus' and Alertmanager's own tools say, where they are installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from botmetry.stack.checks.problem import Problem
+from botmetry.stack.files import StackFiles
+from botmetry.stack.native import render_native
+
+__all__ = ["check_with_amtool", "check_with_promtool", "missing_programs"]
+
+_LIMIT_SECONDS = 120.0
+_LINE = re.compile(r"(?:line |:)(\d+)[:,]")
+# Secrets of the right form, so that every receiver is rendered and looked at; none of them opens anything.
+_SAMPLES = {
+    "telegram_bot_token": "1:sample",
+    "telegram_chat_id": "-1001",
+    "smtp_password": "sample",
+    "alert_webhook_url": "http://127.0.0.1:9/alerts",
+    "deadman_webhook_url": "http://127.0.0.1:9/alive",
+}
+
+
+def missing_programs() -> list[str]:
+    """Return which of promtool and amtool are not on the PATH."""
+    return [name for name in ("promtool", "amtool") if shutil.which(name) is None]
+
+
+def check_with_promtool(files: StackFiles) -> Iterator[Problem]:
+    """Yield what promtool finds in the configuration, the rules and their tests."""
+    yield from _run(["promtool", "check", "config", str(files.prometheus)], files.prometheus)
+    for rules in files.rules:
+        yield from _run(["promtool", "check", "rules", str(rules)], rules)
+    for test in files.rule_tests:
+        yield from _run(["promtool", "test", "rules", str(test)], test)
+
+
+def check_with_amtool(files: StackFiles) -> Iterator[Problem]:
+    """Yield what amtool finds in the Alertmanager configuration, as it is rendered for a native run."""
+    with tempfile.TemporaryDirectory() as folder:
+        secrets = Path(folder) / "secrets"
+        secrets.mkdir(mode=0o700)
+        for name, text in _SAMPLES.items():
+            (secrets / name).write_text(text, "utf-8")
+        rendered = render_native(Path(folder) / "stack", targets={}, secrets=secrets, files=files)
+        command = ["amtool", "check-config", str(rendered.alertmanager_config)]
+        yield from _run(command, files.alertmanager)
+
+
+def _run(command: Sequence[str], path: Path) -> Iterator[Problem]:
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed programs with files of the project
+            command, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        yield Problem(path, 1, f"{command[0]} did not finish in {_LIMIT_SECONDS:g} s")
+        return
+    if done.returncode:
+        said = f"{done.stdout}\n{done.stderr}".strip()
+        line = _LINE.search(said)
+        short = " | ".join(part.strip() for part in said.splitlines() if part.strip())
+        yield Problem(path, int(line[1]) if line else 1, f"{' '.join(command[:3])}: {short}")

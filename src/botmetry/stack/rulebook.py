@@ -1,0 +1,158 @@
+"""The project's rules as objects: alerts with their thresholds, recordings with their labels.
+
+The alert file is the one place where a threshold stands; dashboards draw the line that they ask here for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import promql_parser as promql
+
+from botmetry.errors import StackError
+from botmetry.stack.checks.promql import Examined, examine
+from botmetry.stack.files import StackFiles
+from botmetry.stack.located import Located, read_located
+from botmetry.stack.series import Series, catalogue_series, recorded
+
+__all__ = ["Alert", "Recording", "Rulebook", "Threshold", "read_rulebook"]
+
+_COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Where an alert begins.
+
+    Attributes:
+        operator: Such as ">".
+        value: In the unit of the metric.
+    """
+
+    operator: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.operator} {self.value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alerting rule.
+
+    Attributes:
+        name: `FamilySymptom`.
+        rule: The rule as it stands in the file.
+        examined: What its expression reads and yields.
+        threshold: The comparison that decides, or None where there is none (`absent`, `unless`).
+    """
+
+    name: str
+    rule: Located
+    examined: Examined
+    threshold: Threshold | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recording rule.
+
+    Attributes:
+        series: What it makes.
+        rule: The rule as it stands in the file.
+        examined: What its expression reads and yields.
+    """
+
+    series: Series
+    rule: Located
+    examined: Examined
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """Every rule of a project.
+
+    Attributes:
+        alerts: By name.
+        recordings: By the name of their series.
+        series: All that a query may name: catalogue, other programs, recordings.
+    """
+
+    alerts: Mapping[str, Alert]
+    recordings: Mapping[str, Recording]
+    series: Mapping[str, Series]
+
+    def threshold(self, alert: str) -> Threshold:
+        """Return where `alert` begins.
+
+        Raises:
+            StackError: There is no such alert, or it compares with nothing.
+        """
+        found = self.alerts.get(alert)
+        if found is None or found.threshold is None:
+            raise StackError(
+                f"there is no alert {alert} with a threshold; there are {', '.join(self.alerts)}"
+            )
+        return found.threshold
+
+    def recording(self, name: str) -> Series:
+        """Return the series of a recording rule.
+
+        Raises:
+            StackError: Nobody records it.
+        """
+        if name not in self.recordings:
+            raise StackError(f"no rule records {name}; they record {', '.join(self.recordings)}")
+        return self.recordings[name].series
+
+
+def read_rulebook(files: StackFiles) -> Rulebook:
+    """Read the rule files of a project; faults of single rules are left for the checks.
+
+    Raises:
+        StackError: A file is missing or cannot be parsed.
+    """
+    series = catalogue_series()
+    recordings: dict[str, Recording] = {}
+    for name, rule in _rules(files.recording, "record"):
+        examined = examine(_text(rule, "expr"), series)
+        recordings[name] = Recording(recorded(name, examined.labels), rule, examined)
+        series[name] = recordings[name].series
+    alerts: dict[str, Alert] = {}
+    for name, rule in _rules(files.alerts, "alert"):
+        expr = _text(rule, "expr")
+        alerts[name] = Alert(name, rule, examine(expr, series), _threshold(expr))
+    return Rulebook(alerts, recordings, series)
+
+
+def _rules(path: Path, key: str) -> Iterator[tuple[str, Located]]:
+    for group in read_located(path).each("groups"):
+        for rule in group.each("rules"):
+            name = rule.get(key)
+            if name is not None:
+                yield name.text, rule
+
+
+def _text(rule: Located, key: str) -> str:
+    found = rule.get(key)
+    return found.text if found is not None else ""
+
+
+def _threshold(expr: str) -> Threshold | None:
+    try:
+        part: Any = promql.parse(expr)
+    except ValueError:
+        return None
+    while isinstance(part, promql.ParenExpr) or (
+        isinstance(part, promql.BinaryExpr) and str(part.op) in {"and", "or", "unless"}
+    ):
+        # The first operand decides; what follows guards it or adds to it.
+        part = part.expr if isinstance(part, promql.ParenExpr) else part.lhs
+    if not isinstance(part, promql.BinaryExpr) or str(part.op) not in _COMPARISONS:
+        return None
+    if not isinstance(part.rhs, promql.NumberLiteral):
+        return None
+    return Threshold(str(part.op), part.rhs.val)
