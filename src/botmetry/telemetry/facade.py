@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from botmetry import __version__, context, tracing
-from botmetry.errors import MetricError
 from botmetry.instrument import Reporter
 from botmetry.logs import EventLogger, open_log
-from botmetry.metrics import CATALOGUE, Counter, Gauge, Histogram, MetricSpec, Registry
+from botmetry.metrics import CATALOGUE, Registry
 from botmetry.settings import (
     LogSettings,
     ServerSettings,
@@ -25,6 +24,7 @@ from botmetry.telemetry.bot import Bot
 from botmetry.telemetry.confirmations import Confirmations
 from botmetry.telemetry.database import Database
 from botmetry.telemetry.failures import Failures
+from botmetry.telemetry.own_metrics import OwnMetrics
 from botmetry.telemetry.probes import DEFAULT_TIMEOUT_SECONDS, Probes, Refresh
 from botmetry.telemetry.queue import Queue
 from botmetry.telemetry.redis import Redis
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
     from botmetry.server import Serving, ThreadServer
 
 __all__ = ["Check", "Telemetry"]
-
-DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Of an own histogram that names none: prometheus_client's, which suit the latency of a request."""
-
-_NO_OVERRIDE: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +53,7 @@ class Check:
     timeout: float
 
 
-_Limit: TypeAlias = int | None
-_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
-
-
-class Telemetry:
+class Telemetry(OwnMetrics):
     """Metrics, log and traces of one program.
 
     Constructing it opens no socket, starts no thread and reads no environment; the log's writer starts with the
@@ -198,52 +189,6 @@ class Telemetry:
         """The program's version."""
         return self.settings.version
 
-    # Own metrics ------------------------------------------------------------------------------------------
-
-    def counter(
-        self,
-        name: str,
-        help: str,  # noqa: A002 - as everyone knows it
-        labels: Iterable[str] = (),
-        *,
-        series_limit: _Limit | object = _NO_OVERRIDE,
-    ) -> Counter:
-        """Declare a counter; its name ends in `_total`. Declaring it again returns the same one.
-
-        Raises:
-            MetricError: The declaration is not valid, or the name is taken by another one.
-        """
-        return self._own(
-            self.registry.counter, MetricSpec(name, "counter", help, _labels(name, labels)), series_limit
-        )
-
-    def gauge(
-        self,
-        name: str,
-        help: str,  # noqa: A002
-        labels: Iterable[str] = (),
-        *,
-        series_limit: _Limit | object = _NO_OVERRIDE,
-    ) -> Gauge:
-        """Declare a gauge; see `counter`."""
-        return self._own(
-            self.registry.gauge, MetricSpec(name, "gauge", help, _labels(name, labels)), series_limit
-        )
-
-    def histogram(
-        self,
-        name: str,
-        help: str,  # noqa: A002
-        labels: Iterable[str] = (),
-        *,
-        buckets: Iterable[float] = DEFAULT_BUCKETS,
-        series_limit: _Limit | object = _NO_OVERRIDE,
-    ) -> Histogram:
-        """Declare a histogram with ascending upper bounds, without +Inf; see `counter`."""
-        bounds = tuple(float(bound) for bound in buckets)
-        spec = MetricSpec(name, "histogram", help, _labels(name, labels), bounds)
-        return self._own(self.registry.histogram, spec, series_limit)
-
     def render(self, *, openmetrics: bool = False) -> bytes:
         """Return the exposition, with the values of the last `refresh`."""
         return self.registry.render(openmetrics=openmetrics)
@@ -310,6 +255,15 @@ class Telemetry:
 
         return start_in_thread(self, self._server_settings(host, port))
 
+    def capture_logging(self) -> Callable[[], None]:
+        """Send the records of the stdlib's `logging`, so those of other libraries, to this log; returns the undo.
+
+        They come out in the format of the events, with the same context, redaction and output.
+        """
+        from botmetry.logs.stdlib import install  # noqa: PLC0415 - the encoder is paid for by those who ask
+
+        return install(self.log)
+
     def close(self) -> None:
         """Write out what waits in the log and send the spans. Call it as often as you like."""
         self.log.close()
@@ -337,17 +291,6 @@ class Telemetry:
 
         return OtelTracer(provider, __version__)
 
-    def _own(
-        self, declare: Callable[[MetricSpec], _Metric], spec: MetricSpec, series_limit: object
-    ) -> _Metric:
-        if spec.name in CATALOGUE:
-            raise MetricError(spec.name, "is in botmetry's catalogue; give your own metric another name")
-        if series_limit is None or isinstance(series_limit, int):
-            self.registry.limit(spec.name, series_limit)
-        metric = declare(spec)
-        self.runtime.watch_series(metric)
-        return metric
-
     def _value_failed(self, metric: str, error: BaseException) -> None:
         self.internal_error(f"metrics.{metric}", error)
 
@@ -356,9 +299,3 @@ class Telemetry:
 
     def _log_failure(self, component: str, error: BaseException) -> None:
         self.log.error("telemetry.failed", component=component, exc_info=error)
-
-
-def _labels(metric: str, labels: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(labels, str):
-        raise MetricError(metric, f"labels is the text {labels!r}; write labels=({labels!r},)")
-    return tuple(labels)

@@ -13,7 +13,9 @@ from botmetry.instrument import Description, Instrument, OperationSeries, Report
 from botmetry.metrics import MetricSpec, Registry
 from botmetry.tracing import IdentityTracer
 
-DESCRIBED = Description("bot.request_handled", "bot.command x", "server", {"command": "x"}, bound={"command": "x"})
+DESCRIBED = Description(
+    "bot.request_handled", "bot.command x", "server", {"command": "x"}, bound={"command": "x"}
+)
 
 
 class Log(list):
@@ -195,7 +197,7 @@ def test_the_event_belongs_to_the_operations_span_and_the_context_is_put_back():
 def test_the_traceback_is_written_by_the_innermost_operation_alone():
     """An error that passes through three operations does not fill the log three times."""
     world = World()
-    with pytest.raises(ValueError), world.instrument, world.instrument, world.instrument:  # noqa: PT011, PT012
+    with pytest.raises(ValueError), world.instrument, world.instrument, world.instrument:  # noqa: PT011
         raise ValueError("no")
     assert [exc_info is not None for _, _, exc_info, *_ in world.log] == [True, False, False]
     assert all(fields["error_type"] == "ValueError" for _, fields, *_ in world.log)
@@ -214,7 +216,9 @@ def test_a_failing_telemetry_never_reaches_the_host():
         return 42
 
     assert handler() == 42
-    assert [(component, str(error)) for component, error in world.failures] == [("instrument.on_result", "hook")]
+    assert [(component, str(error)) for component, error in world.failures] == [
+        ("instrument.on_result", "hook")
+    ]
     assert context.span() is None
 
 

@@ -38,7 +38,13 @@ def test_without_work_at_hand_a_message_carries_nothing():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "garbage", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", "ff-" + "1" * 32 + "-" + "1" * 16 + "-01", "00-1-2-01"],
+    [
+        "",
+        "garbage",
+        "00-" + "0" * 32 + "-" + "1" * 16 + "-01",
+        "ff-" + "1" * 32 + "-" + "1" * 16 + "-01",
+        "00-1-2-01",
+    ],
 )
 def test_a_traceparent_that_names_no_span_is_ignored(text):
     """Zero ids and the version ff are invalid by W3C Trace Context."""

@@ -165,7 +165,8 @@ def test_no_limit_means_no_limit():
 
 
 @pytest.mark.parametrize(
-    ("values", "named"), [(("a",), {}), (("a", "b", "c"), {}), ((), {"command": "a"}), (("a",), {"outcome": "b"})]
+    ("values", "named"),
+    [(("a",), {}), (("a", "b", "c"), {}), ((), {"command": "a"}), (("a",), {"outcome": "b"})],
 )
 def test_wrong_labels_are_a_clear_error(values, named):
     """The error names the metric and its labels."""
