@@ -13,7 +13,7 @@ from midas.ai.evidence import fuzzy_confidence, mapping_confidence
 from midas.ai.matching import find_match
 from midas.ai.prediction import Prediction
 from midas.domain.categories import OTHER, UNCATEGORIZED
-from midas.domain.merchants import UNKNOWN, normalise
+from midas.domain.merchants import SEPARATOR, UNKNOWN, normalise
 from midas.errors import LanguageModelAnswerInvalid, LanguageModelError, LanguageModelTimeout
 
 if TYPE_CHECKING:
@@ -92,22 +92,22 @@ class Categorizer:
             StoreUnavailable: What is known about merchants cannot be read.
         """
         with self._measured(RULES) as operation:
-            known = await self._from_rules(user_id, normalise(description), amount)
+            known = await self._from_rules(user_id, description, amount)
             if self._llm is None or known.confidence >= self._sure_enough:
                 if operation is not None:
                     operation.confidence = known.confidence
                 return known
         return await self._from_model(self._llm, description, amount, currency, known)
 
-    async def _from_rules(self, user_id: int, merchant: str, amount: Decimal) -> Prediction:
+    async def _from_rules(self, user_id: int, description: str, amount: Decimal) -> Prediction:
+        merchant = normalise(description)
         if merchant == UNKNOWN:
             return Prediction(OTHER, 0.0, "none", "the bank wrote nothing about it")
-        mapping = await self._merchants.lookup(user_id, merchant)
-        if mapping is not None:
-            confidence = mapping_confidence(mapping.confirmations, mapping.corrections)
-            evidence = f"{merchant} was {mapping.category} in {mapping.confirmations} of "
-            evidence += f"{mapping.confirmations + mapping.corrections} decisions"
-            return _weighed(Prediction(mapping.category, confidence, "mapping", evidence), amount)
+        # A stranger's name says less than what the payment says it is for: "Hans Meier | Miete November".
+        for name in dict.fromkeys((merchant, normalise(description.partition(SEPARATOR)[2]))):
+            mapping = await self._merchants.lookup(user_id, name) if name != UNKNOWN else None
+            if mapping is not None:
+                return _weighed(_remembered(name, mapping), amount)
         match = await find_match(merchant, await self._merchants.candidates(user_id))
         if match is None:
             return Prediction(OTHER, 0.0, "none", "no merchant is known")
@@ -143,6 +143,13 @@ class Categorizer:
         if self._telemetry is None:
             return nullcontext()
         return self._telemetry.ai.task(TASK, model=model)
+
+
+def _remembered(merchant: str, mapping: Mapping) -> Prediction:
+    decisions = mapping.confirmations + mapping.corrections
+    evidence = f"{merchant} was {mapping.category} in {mapping.confirmations} of {decisions} decisions"
+    confidence = mapping_confidence(mapping.confirmations, mapping.corrections)
+    return Prediction(mapping.category, confidence, "mapping", evidence)
 
 
 def _better(known: Prediction, judgement: Judgement, model: str) -> Prediction:

@@ -8,20 +8,19 @@ message.
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, Self
 
 import openai
 
+from botmetry.integrations.openai import Price, instrument
 from midas.ai.evidence import stated_confidence, token_confidence
 from midas.ai.prompt import INSTRUCTIONS, category_span, question, read_answer
 from midas.errors import LanguageModelAnswerInvalid, LanguageModelTimeout, LanguageModelUnavailable
 from midas.settings import DEEPSEEK_API_URL
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping
     from decimal import Decimal
     from types import TracebackType
 
@@ -38,14 +37,6 @@ _RETRIES: Final = 1
 
 _LONGEST_ANSWER: Final = 100
 """Tokens; a category and a number take about 20."""
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """US dollars a million tokens."""
-
-    input: float
-    output: float
 
 
 PRICES: Final = {"deepseek-chat": Price(input=0.27, output=1.10)}
@@ -72,7 +63,7 @@ class LanguageModel:
         model: Name that the server knows.
         timeout: Seconds for one question, retries included.
         telemetry: Where calls, tokens and cost are reported.
-        price: For models that ``PRICES`` does not list; without any, no cost is reported.
+        prices: By model; the cost of a model that is not there is not reported.
     """
 
     def __init__(
@@ -83,16 +74,15 @@ class LanguageModel:
         model: str = "deepseek-chat",
         timeout: float = TIMEOUT_SECONDS,
         telemetry: Telemetry | None = None,
-        price: Price | None = None,
+        prices: Mapping[str, Price] = PRICES,
     ) -> None:
         self.model = model
-        self.provider = _provider(base_url)
         self._timeout = timeout
-        self._telemetry = telemetry
-        self._price = price or PRICES.get(model)
         self._client = openai.AsyncOpenAI(
             api_key=api_key, base_url=base_url, timeout=timeout, max_retries=_RETRIES
         )
+        if telemetry is not None:
+            instrument(self._client, telemetry, prices=prices)
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,10 +104,7 @@ class LanguageModel:
             LanguageModelUnavailable: No connection, or the server answered with an error.
             LanguageModelAnswerInvalid: The answer is not a known category with a number.
         """
-        with self._measured():
-            completion = await self._complete(question(description, amount, currency))
-        self._report_usage(completion)
-        return _judgement(completion)
+        return _judgement(await self._complete(question(description, amount, currency)))
 
     async def _complete(self, user_message: str) -> ChatCompletion:
         try:
@@ -149,21 +136,6 @@ class LanguageModel:
                 f"{self.model} cannot be reached ({type(error).__name__})"
             ) from None
 
-    def _measured(self) -> AbstractContextManager[Any]:
-        if self._telemetry is None:
-            return nullcontext()
-        return self._telemetry.ai.inference("chat", self.provider, self.model)
-
-    def _report_usage(self, completion: ChatCompletion) -> None:
-        usage = completion.usage
-        if self._telemetry is None or usage is None:
-            return
-        read, written = usage.prompt_tokens, usage.completion_tokens
-        self._telemetry.ai.tokens(self.model, read, written, operation="chat", provider=self.provider)
-        if self._price is not None:
-            usd = (read * self._price.input + written * self._price.output) / 1e6
-            self._telemetry.ai.cost(self.model, usd)
-
 
 def _judgement(completion: ChatCompletion) -> Judgement:
     if not completion.choices:
@@ -190,12 +162,3 @@ def _logprobs_of(choice: Choice, start: int, end: int) -> list[float]:
             found.append(token.logprob)
         position += len(token.token)
     return found
-
-
-def _provider(base_url: str) -> str:
-    """Give the provider's name as OpenTelemetry's GenAI conventions spell it, from the server's address."""
-    host = urlsplit(base_url).hostname or ""
-    for provider in ("deepseek", "perplexity", "openai", "mistral", "groq"):
-        if provider in host:
-            return provider
-    return "openai_compatible"

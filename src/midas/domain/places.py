@@ -1,4 +1,4 @@
-"""Words that banks append to a merchant's name: places, countries, legal forms.
+"""Words that banks append to a name: places, countries, legal forms, months.
 
 The larger towns of Germany, Austria and Switzerland, and the European cities people pay in; folded as
 ``midas.domain.merchants`` folds. Only single words: "BAD HOMBURG" loses HOMBURG and then BAD.
@@ -43,5 +43,10 @@ GMBH MBH AG KG KGAA OHG GBR EG EK EV SE CO INC LLC LTD LIMITED PLC CORP SA SARL 
 APS KFT SRO DOO UG CIE STIFTUNG FILIALE NIEDERLASSUNG ZWEIGNIEDERLASSUNG PAYMENTS VERTRIEB MARKT SALES
 """
 
-ENDINGS: Final = frozenset((_GERMANY + _EUROPE + _COUNTRIES + _LEGAL_FORMS).split())
+_MONTHS: Final = """
+JANUAR FEBRUAR MAERZ APRIL MAI JUNI JULI AUGUST SEPTEMBER OKTOBER NOVEMBER DEZEMBER
+JANUARY FEBRUARY MARCH MAY JUNE JULY OCTOBER DECEMBER
+"""
+
+ENDINGS: Final = frozenset((_GERMANY + _EUROPE + _COUNTRIES + _LEGAL_FORMS + _MONTHS).split())
 """Words that are dropped from the end of a merchant's name as long as another word remains."""

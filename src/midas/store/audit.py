@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from midas.store.connection import Query
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -17,21 +15,13 @@ if TYPE_CHECKING:
 
     from midas.store.connection import Database
 
-_AUDIT: Final = Query(
-    "insert",
-    "audit_log",
-    "INSERT INTO audit_log (user_id, action, entity, entity_id, details) VALUES ($1, $2, $3, $4, $5::jsonb)",
+_AUDIT: Final = (
+    "INSERT INTO audit_log (user_id, action, entity, entity_id, details) VALUES ($1, $2, $3, $4, $5::jsonb)"
 )
 _AUDIT_COLUMNS: Final = "SELECT user_id, action, entity, entity_id, details, created_at FROM audit_log"
-_AUDIT_OF_USER: Final = Query(
-    "select", "audit_log", f"{_AUDIT_COLUMNS} WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2"
-)
-_AUDIT_OF_ENTITY: Final = Query(
-    "select", "audit_log", f"{_AUDIT_COLUMNS} WHERE entity = $1 AND entity_id = $2 ORDER BY created_at, id"
-)
-_FORGET_AUDIT: Final = Query(
-    "delete", "audit_log", "DELETE FROM audit_log WHERE created_at < $1 RETURNING id"
-)
+_AUDIT_OF_USER: Final = f"{_AUDIT_COLUMNS} WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2"
+_AUDIT_OF_ENTITY: Final = f"{_AUDIT_COLUMNS} WHERE entity = $1 AND entity_id = $2 ORDER BY created_at, id"
+_FORGET_AUDIT: Final = "DELETE FROM audit_log WHERE created_at < $1 RETURNING id"
 
 
 @dataclass(frozen=True, slots=True)

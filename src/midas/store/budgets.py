@@ -5,24 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from midas.domain.money import Money
-from midas.store.connection import Query
 
 if TYPE_CHECKING:
     from midas.store.connection import Database
 
-_SET: Final = Query(
-    "insert",
-    "budgets",
-    """
+_SET: Final = """
     INSERT INTO budgets (user_id, category, currency, amount) VALUES ($1, $2, $3, $4)
     ON CONFLICT (user_id, category, currency) DO UPDATE SET amount = excluded.amount, updated_at = now()
-    """,
-)
-_REMOVE: Final = Query("delete", "budgets", "DELETE FROM budgets WHERE user_id = $1 AND category = $2")
-_OF_USER: Final = Query(
-    "select",
-    "budgets",
-    "SELECT category, amount, currency FROM budgets WHERE user_id = $1 ORDER BY category, currency",
+    """
+_REMOVE: Final = "DELETE FROM budgets WHERE user_id = $1 AND category = $2"
+_OF_USER: Final = (
+    "SELECT category, amount, currency FROM budgets WHERE user_id = $1 ORDER BY category, currency"
 )
 
 

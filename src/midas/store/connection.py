@@ -1,6 +1,6 @@
 """The one door to PostgreSQL: a pool whose failures arrive as ``StoreUnavailable``.
 
-Every statement passes through ``Session``, so measuring and the translation of errors are written once. The
+Every statement passes through ``Session``, so the translation of errors is written once. The
 pool opens connections when they are needed; one that died with its server is replaced at the next use, which is
 how the pool survives a restart of PostgreSQL.
 """
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
+from botmetry.integrations.asyncpg import instrument
 from midas.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -42,57 +43,38 @@ UNAVAILABLE: Final = (
 """Everything that says: not now. Other errors of asyncpg are faults in a statement or its arguments."""
 
 
-class Query(NamedTuple):
-    """A statement with the two labels it is measured under."""
-
-    operation: str
-    """select, insert, update or delete."""
-    table: str
-    sql: str
-
-
 class Session:
     """Runs statements on one connection."""
 
-    __slots__ = ("_connection", "_place", "_telemetry")
+    __slots__ = ("_connection", "_place")
 
-    def __init__(self, connection: Any, place: str, telemetry: Telemetry | None) -> None:
+    def __init__(self, connection: Any, place: str) -> None:
         self._connection = connection
         self._place = place
-        self._telemetry = telemetry
 
-    async def rows(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
+    async def rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Run the statement and give all its rows."""
-        with self._measured(query), _translated(self._place):
-            rows: list[asyncpg.Record] = await self._connection.fetch(query.sql, *arguments)
+        with _translated(self._place):
+            rows: list[asyncpg.Record] = await self._connection.fetch(query, *arguments)
         return rows
 
-    async def row(self, query: Query, *arguments: object) -> asyncpg.Record | None:
+    async def row(self, query: str, *arguments: object) -> asyncpg.Record | None:
         """Run the statement and give its first row, or None."""
-        with self._measured(query), _translated(self._place):
-            return await self._connection.fetchrow(query.sql, *arguments)
+        with _translated(self._place):
+            return await self._connection.fetchrow(query, *arguments)
 
-    async def run_many(self, query: Query, arguments: Sequence[tuple[object, ...]]) -> None:
+    async def run_many(self, query: str, arguments: Sequence[tuple[object, ...]]) -> None:
         """Run the statement once for each tuple of arguments, all or none."""
-        with self._measured(query), _translated(self._place):
-            await self._connection.executemany(query.sql, arguments)
-
-    @contextmanager
-    def _measured(self, query: Query) -> Iterator[None]:
-        if self._telemetry is None:
-            yield
-            return
-        with self._telemetry.database.query(query.operation, query.table):
-            yield
+        with _translated(self._place):
+            await self._connection.executemany(query, arguments)
 
 
 class Database:
     """A pool of connections; each method takes one, uses it and gives it back."""
 
-    def __init__(self, pool: Any, place: str, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, pool: Any, place: str) -> None:
         self._pool = pool
         self._place = place
-        self._telemetry = telemetry
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
@@ -104,7 +86,7 @@ class Database:
         with _translated(self._place):
             connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
         try:
-            yield Session(connection, self._place, self._telemetry)
+            yield Session(connection, self._place)
         finally:
             with _translated(self._place):
                 await self._pool.release(connection)
@@ -129,12 +111,12 @@ class Database:
             with _translated(self._place):
                 await transaction.commit()
 
-    async def rows(self, query: Query, *arguments: object) -> list[asyncpg.Record]:
+    async def rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Run the statement and give all its rows."""
         async with self.session() as session:
             return await session.rows(query, *arguments)
 
-    async def row(self, query: Query, *arguments: object) -> asyncpg.Record | None:
+    async def row(self, query: str, *arguments: object) -> asyncpg.Record | None:
         """Run the statement and give its first row, or None."""
         async with self.session() as session:
             return await session.row(query, *arguments)
@@ -164,6 +146,8 @@ async def connected(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 async def pooled(database_url: str, telemetry: Telemetry | None = None) -> AsyncIterator[Database]:
     """Open a pool, with one connection made at once so that a wrong address fails here.
 
+    With `telemetry`, every statement, the waits for a connection and the pool's state are observed.
+
     Raises:
         StoreUnavailable: PostgreSQL does not answer.
     """
@@ -177,9 +161,12 @@ async def pooled(database_url: str, telemetry: Telemetry | None = None) -> Async
             command_timeout=STATEMENT_SECONDS,
             server_settings={"application_name": "midas", "timezone": "UTC"},
         )
+    stop_observing = None if telemetry is None else instrument(pool, telemetry)
     try:
-        yield Database(pool, place, telemetry)
+        yield Database(pool, place)
     finally:
+        if stop_observing is not None:
+            stop_observing()
         await _close(pool)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
-from midas.store.connection import Query
-
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -14,25 +12,15 @@ if TYPE_CHECKING:
 
 Outcome: TypeAlias = Literal["confirmed", "corrected", "expired", "rejected"]
 
-_DECIDED: Final = Query(
-    "insert",
-    "confirmation_history",
-    """
+_DECIDED: Final = """
     INSERT INTO confirmation_history (user_id, transaction_id, predicted, decided, confidence, method, outcome)
     VALUES ($1, $2, $3, $4, $5, $6, $7)
-    """,
-)
-_DECISIONS_OF_USER: Final = Query(
-    "select",
-    "confirmation_history",
     """
+_DECISIONS_OF_USER: Final = """
     SELECT transaction_id, predicted, decided, confidence, method, outcome, decided_at
     FROM confirmation_history WHERE user_id = $1 ORDER BY decided_at DESC LIMIT $2
-    """,
-)
-_ACCURACY: Final = Query(
-    "select",
-    "confirmation_history",
+    """
+_ACCURACY: Final = (
     # The mean of (confidence - right)^2 is the Brier score (Brier 1950): 0 is perfect, a constant 0.5 gets 0.25.
     """
     SELECT method, count(*)::integer, count(*) FILTER (WHERE outcome = 'confirmed')::integer,
@@ -41,7 +29,7 @@ _ACCURACY: Final = Query(
     FROM confirmation_history
     WHERE decided_at >= $1 AND outcome IN ('confirmed', 'corrected')
     GROUP BY method ORDER BY method
-    """,
+    """
 )
 
 

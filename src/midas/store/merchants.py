@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from midas.store.connection import Query
-
 if TYPE_CHECKING:
     from midas.store.connection import Database
 
 # The user's own evidence decides: the category decided most often, the latest on a tie. What everybody knows is
 # added where the user never decided otherwise: a person's word about their own purchases outweighs a general
 # list.
-_LOOKUP: Final = Query(
-    "select",
-    "merchant_mappings",
-    """
+_LOOKUP: Final = """
     WITH own AS (
         SELECT category, confirmations, sum(confirmations) OVER () - confirmations AS corrections, updated_at
         FROM merchant_mappings
@@ -31,11 +26,8 @@ _LOOKUP: Final = Query(
     FROM own LEFT JOIN known ON known.category = own.category AND own.corrections = 0
     UNION ALL
     SELECT category, confirmations, corrections FROM known WHERE NOT EXISTS (SELECT FROM own)
-    """,
-)
-_CANDIDATES: Final = Query(
-    "select",
-    "merchant_mappings",
+    """
+_CANDIDATES: Final = (
     # The weight is the share of agreeing evidence for the merchant's strongest category.
     """
     WITH own AS (
@@ -50,17 +42,13 @@ _CANDIDATES: Final = Query(
     SELECT merchant, category, confirmations::float8 / (confirmations + corrections)
     FROM reference_merchants r
     WHERE NOT EXISTS (SELECT FROM own WHERE own.merchant = r.merchant)
-    """,
-)
-_TEACH: Final = Query(
-    "insert",
-    "merchant_mappings",
     """
+)
+_TEACH: Final = """
     INSERT INTO merchant_mappings AS known (user_id, merchant, category) VALUES ($1, $2, $3)
     ON CONFLICT (merchant, user_id, category) DO UPDATE
     SET confirmations = known.confirmations + 1, updated_at = now()
-    """,
-)
+    """
 
 
 class Mapping(NamedTuple):

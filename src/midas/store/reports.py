@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from midas.domain.money import Money
-from midas.store.connection import Query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,10 +14,7 @@ if TYPE_CHECKING:
     from midas.store.connection import Database
 
 # A wallet is worth its latest known balance and what was booked since; without one, all that was booked.
-_BALANCE: Final = Query(
-    "select",
-    "wallets",
-    """
+_BALANCE: Final = """
     SELECT w.currency, sum(coalesce(known.balance, 0) + coalesce(booked.total, 0)) AS amount
     FROM wallets w
     LEFT JOIN LATERAL (
@@ -31,13 +27,9 @@ _BALANCE: Final = Query(
     WHERE w.user_id = $1
     GROUP BY w.currency
     ORDER BY w.currency
-    """,
-)
-# Adding up euros and yen would be nonsense: one currency at a time, by default the one used most often.
-_SPENDING: Final = Query(
-    "select",
-    "transactions",
     """
+# Adding up euros and yen would be nonsense: one currency at a time, by default the one used most often.
+_SPENDING: Final = """
     WITH spent AS (
         SELECT coalesce(category, 'Uncategorized') AS category, currency, -sum(amount) AS amount, count(*) AS count
         FROM transactions
@@ -52,12 +44,8 @@ _SPENDING: Final = Query(
     FROM spent JOIN chosen USING (currency) JOIN categories ON categories.name = spent.category
     WHERE categories.is_spending
     ORDER BY spent.amount DESC, spent.category
-    """,
-)
-_ADD_SNAPSHOT: Final = Query(
-    "insert",
-    "balance_snapshots",
     """
+_ADD_SNAPSHOT: Final = """
     WITH wallet AS (
         INSERT INTO wallets (user_id, account, currency) VALUES ($1, $2, $3)
         ON CONFLICT (user_id, account, currency) DO UPDATE SET currency = excluded.currency
@@ -65,18 +53,13 @@ _ADD_SNAPSHOT: Final = Query(
     )
     INSERT INTO balance_snapshots (wallet_id, taken_at, balance) SELECT id, $4, $5 FROM wallet
     ON CONFLICT (taken_at, wallet_id) DO UPDATE SET balance = excluded.balance
-    """,
-)
-_HISTORY: Final = Query(
-    "select",
-    "balance_snapshots",
     """
+_HISTORY: Final = """
     SELECT s.taken_at, s.balance, w.currency
     FROM wallets w JOIN balance_snapshots s ON s.wallet_id = w.id
     WHERE w.user_id = $1 AND s.taken_at >= $2
     ORDER BY s.taken_at
-    """,
-)
+    """
 
 
 class Spending(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from midas.errors import StoreUnavailable
 from midas.store.audit import Audit
 from midas.store.budgets import Budgets
-from midas.store.connection import Query, place_of, pooled
+from midas.store.connection import place_of, pooled
 from midas.store.decisions import Decisions
 from midas.store.merchants import Merchants
 from midas.store.reports import Reports
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     from botmetry import Telemetry
     from midas.store.connection import Database
 
-_IS_MIGRATED: Final = Query(
-    "select", "schema_migrations", "SELECT to_regclass('transactions') IS NOT NULL AS is_migrated"
-)
-_ANSWERS: Final = Query("select", "none", "SELECT 1")
+_IS_MIGRATED: Final = "SELECT to_regclass('transactions') IS NOT NULL AS is_migrated"
+_ANSWERS: Final = "SELECT 1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,42 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from midas.store.connection import Query
-
 if TYPE_CHECKING:
     from datetime import datetime
 
     from midas.store.connection import Database
 
-_BEGIN_RUN: Final = Query(
-    "insert",
-    "sync_runs",
-    "INSERT INTO sync_runs (user_id, source, file_name) VALUES ($1, $2, $3) RETURNING id",
-)
-_FINISH_RUN: Final = Query(
-    "update",
-    "sync_runs",
-    """
+_BEGIN_RUN: Final = "INSERT INTO sync_runs (user_id, source, file_name) VALUES ($1, $2, $3) RETURNING id"
+_FINISH_RUN: Final = """
     UPDATE sync_runs SET finished_at = now(), outcome = $2, found = $3, added = $4, duplicates = $5
     WHERE id = $1 AND finished_at IS NULL
-    """,
-)
-_RECENT_RUNS: Final = Query(
-    "select",
-    "sync_runs",
     """
+_RECENT_RUNS: Final = """
     SELECT source, file_name, started_at, finished_at, found, added, duplicates, outcome
     FROM sync_runs WHERE user_id = $1 ORDER BY started_at DESC LIMIT $2
-    """,
-)
-_ABANDON_RUNS: Final = Query(
-    "update",
-    "sync_runs",
     """
+_ABANDON_RUNS: Final = """
     UPDATE sync_runs SET finished_at = now(), outcome = 'abandoned'
     WHERE finished_at IS NULL AND started_at < $1 RETURNING id
-    """,
-)
+    """
 
 
 class SyncRun(NamedTuple):

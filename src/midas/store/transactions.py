@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from midas.domain.transactions import STATUSES, Method, NewTransaction, Status, Transaction
-from midas.store.connection import Query
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -20,18 +19,12 @@ _COLUMNS: Final = (
 )
 _SELECT: Final = f"SELECT {_COLUMNS} FROM transactions"  # noqa: S608 -- constants of this module only
 
-_ADD_WALLETS: Final = Query(
-    "insert",
-    "wallets",
-    """
+_ADD_WALLETS: Final = """
     INSERT INTO wallets (user_id, account, currency)
     SELECT DISTINCT u, a, c FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (u, a, c)
     ON CONFLICT (user_id, account, currency) DO NOTHING
-    """,
-)
-_ADD: Final = Query(
-    "insert",
-    "transactions",
+    """
+_ADD: Final = (
     # Sorted, so that two imports of overlapping files lock rows in the same order and cannot deadlock.
     f"""
     INSERT INTO transactions
@@ -44,49 +37,31 @@ _ADD: Final = Query(
     ORDER BY n.user_id, n.source, n.external_id
     ON CONFLICT (user_id, source, external_id) DO NOTHING
     RETURNING {_COLUMNS}
-    """,  # noqa: S608
+    """  # noqa: S608 -- the columns are a constant
 )
-_GET: Final = Query("select", "transactions", f"{_SELECT} WHERE id = $1")
-_GET_MANY: Final = Query("select", "transactions", f"{_SELECT} WHERE id = ANY ($1::bigint[]) ORDER BY id")
-_UNCATEGORIZED: Final = Query(
-    "select",
-    "transactions",
-    f"{_SELECT} WHERE user_id = $1 AND status = 'uncategorized' ORDER BY occurred_at DESC, id DESC LIMIT $2",
+_GET: Final = f"{_SELECT} WHERE id = $1"
+_GET_MANY: Final = f"{_SELECT} WHERE id = ANY ($1::bigint[]) ORDER BY id"
+_UNCATEGORIZED: Final = (
+    f"{_SELECT} WHERE user_id = $1 AND status = 'uncategorized' ORDER BY occurred_at DESC, id DESC LIMIT $2"
 )
-_PENDING: Final = Query(
-    "select",
-    "transactions",
-    f"{_SELECT} WHERE user_id = $1 AND status = 'pending' ORDER BY occurred_at DESC, id DESC LIMIT $2",
+_PENDING: Final = (
+    f"{_SELECT} WHERE user_id = $1 AND status = 'pending' ORDER BY occurred_at DESC, id DESC LIMIT $2"
 )
-_RECENT: Final = Query(
-    "select", "transactions", f"{_SELECT} WHERE user_id = $1 ORDER BY occurred_at DESC, id DESC LIMIT $2"
+_RECENT: Final = f"{_SELECT} WHERE user_id = $1 ORDER BY occurred_at DESC, id DESC LIMIT $2"
+_BETWEEN: Final = (
+    f"{_SELECT} WHERE user_id = $1 AND occurred_at >= $2 AND occurred_at < $3 ORDER BY occurred_at, id"
 )
-_BETWEEN: Final = Query(
-    "select",
-    "transactions",
-    f"{_SELECT} WHERE user_id = $1 AND occurred_at >= $2 AND occurred_at < $3 ORDER BY occurred_at, id",
-)
-_OF_CATEGORY: Final = Query(
-    "select",
-    "transactions",
+_OF_CATEGORY: Final = (
     f"{_SELECT} WHERE user_id = $1 AND category = $2 AND occurred_at >= $3 AND occurred_at < $4"
-    " ORDER BY occurred_at DESC",
+    " ORDER BY occurred_at DESC"
 )
-_OF_MERCHANT: Final = Query(
-    "select",
-    "transactions",
-    f"{_SELECT} WHERE user_id = $1 AND merchant = $2 ORDER BY occurred_at DESC LIMIT $3",
-)
-_SET_CATEGORY: Final = Query(
-    "update",
-    "transactions",
-    f"""
+_OF_MERCHANT: Final = f"{_SELECT} WHERE user_id = $1 AND merchant = $2 ORDER BY occurred_at DESC LIMIT $3"
+_SET_CATEGORY: Final = f"""
     UPDATE transactions
     SET category = $2, confidence = $3, status = $4, method = $5, categorized_at = now()
     WHERE id = $1 AND status = ANY ($6::text[])
     RETURNING {_COLUMNS}
-    """,  # noqa: S608
-)
+    """  # noqa: S608 -- the columns are a constant
 
 
 class Transactions:
@@ -177,7 +152,7 @@ class Transactions:
         )
         return None if row is None else _transaction(row)
 
-    async def _all(self, query: Query, *arguments: object) -> list[Transaction]:
+    async def _all(self, query: str, *arguments: object) -> list[Transaction]:
         return [_transaction(row) for row in await self._database.rows(query, *arguments)]
 
 

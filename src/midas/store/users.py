@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from midas.store.connection import Query
-
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -14,27 +12,20 @@ if TYPE_CHECKING:
 
     from midas.store.connection import Database
 
-_ENSURE: Final = Query(
-    "insert",
-    "users",
-    """
+_ENSURE: Final = """
     INSERT INTO users (id, display_name, chat_id) VALUES ($1, $2, $3)
     ON CONFLICT (id) DO UPDATE
     SET display_name = excluded.display_name, chat_id = excluded.chat_id, last_seen_at = now()
     RETURNING id, display_name, chat_id, created_at, last_seen_at
-    """,
-)
-_ENSURE_KNOWN: Final = Query(
-    "insert",
-    "users",
-    "INSERT INTO users (id, display_name, chat_id) VALUES ($1, $1::text, $1) ON CONFLICT (id) DO NOTHING",
-)
+    """
+_ENSURE_KNOWN: Final = """
+    INSERT INTO users (id, display_name, chat_id) VALUES ($1, ($1::bigint)::text, $1)
+    ON CONFLICT (id) DO NOTHING
+    """
 _COLUMNS: Final = "SELECT id, display_name, chat_id, created_at, last_seen_at FROM users"
-_GET: Final = Query("select", "users", f"{_COLUMNS} WHERE id = $1")
-_OF_CHAT: Final = Query("select", "users", f"{_COLUMNS} WHERE chat_id = $1 ORDER BY id")
-_SEEN_SINCE: Final = Query(
-    "select", "users", f"{_COLUMNS} WHERE last_seen_at >= $1 ORDER BY last_seen_at DESC"
-)
+_GET: Final = f"{_COLUMNS} WHERE id = $1"
+_OF_CHAT: Final = f"{_COLUMNS} WHERE chat_id = $1 ORDER BY id"
+_SEEN_SINCE: Final = f"{_COLUMNS} WHERE last_seen_at >= $1 ORDER BY last_seen_at DESC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,7 @@
+"""Brings bank statements in and files what they say."""
+
+from midas.sync.decisions import Applied
+from midas.sync.service import ImportReport, SyncService
+from midas.sync.statements import parse_statement
+
+__all__ = ["Applied", "ImportReport", "SyncService", "parse_statement"]

@@ -1,0 +1,237 @@
+"""Imports statements and has their transactions categorized."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from midas.ai import TASK, Prediction
+from midas.domain.categories import OTHER, UNCATEGORIZED
+from midas.domain.merchants import crypto_card_provider
+from midas.errors import LanguageModelError, QueueUnavailable, StoreUnavailable
+from midas.sync.decisions import AUTO_CONFIRM_THRESHOLD, Applied, Decisions
+from midas.sync.statements import kind_of, parse_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from decimal import Decimal
+
+    from botmetry import Telemetry
+    from midas.ai import Categorizer
+    from midas.confirmations import ConfirmationService
+    from midas.domain.transactions import NewTransaction, Transaction
+    from midas.queue import AITaskQueue
+    from midas.store import Store
+    from midas.sync.bookings import Statement
+
+AI_SECONDS: Final = 28.0
+"""Longer than a language model may take, shorter than the 30 seconds of a task: who is too slow falls back in
+time."""
+
+_IN_LINE_SECONDS: Final = 24 * 3600.0
+"""How long an imported transaction may wait for a worker: nobody sits and waits for it, and tomorrow it still
+counts."""
+
+_AT_A_TIME: Final = 100
+"""Tasks on their way to Redis at once: enough to hide the round trip, few enough to leave connections to others."""
+
+_ASKED_AGAIN_SECONDS: Final = 60
+"""Within this time, asking twice for the same transaction queues it once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of a statement."""
+
+    found: int
+    """Bookings in the file."""
+    new: int
+    """Of these, transactions that were not stored before."""
+    duplicates: int
+    """Of these, transactions that were."""
+    queued: int
+    """New transactions on their way to the AI; fewer than `new` when Redis was away, 0 without a queue."""
+    source: str
+    """``csv`` or ``ofx``."""
+
+
+class SyncService(Decisions):
+    """The way of a transaction from a file to a category.
+
+    Args:
+        store: Where transactions last.
+        queue: Takes the AI's work to the workers; None when there is none.
+        categorizer: Predicts, in this process where there is no queue.
+        confirmations: Asks the user.
+        telemetry: Where imports and outcomes are counted; None for nowhere.
+        use_async_ai: Whether the queue is used; without it, categorizing waits for the AI.
+        auto_confirm_threshold: Confidence in 0..1 from which on a category is kept without asking.
+        ai_seconds: How long one prediction may take.
+        clock: Seconds since 1970, for tests.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        queue: AITaskQueue | None,
+        categorizer: Categorizer,
+        confirmations: ConfirmationService,
+        telemetry: Telemetry | None = None,
+        *,
+        use_async_ai: bool = True,
+        auto_confirm_threshold: float = AUTO_CONFIRM_THRESHOLD,
+        ai_seconds: float = AI_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(store, confirmations, telemetry, auto_confirm_threshold=auto_confirm_threshold)
+        self._queue = queue if use_async_ai else None
+        self._categorizer = categorizer
+        self._ai_seconds = ai_seconds
+        self._clock = clock
+
+    async def import_statement(self, user_id: int, name: str, data: bytes) -> ImportReport:
+        """Store the transactions of a statement, and queue the new ones for the AI.
+
+        All or nothing: of a broken file nothing is stored, and what was stored before stays. The same or an
+        overlapping file again adds only what is new. Redis may be away: the transactions are stored and wait for
+        ``categorize_pending``.
+
+        Args:
+            user_id: Whose transactions they are.
+            name: The file's name, for messages.
+            data: The file.
+
+        Raises:
+            StatementError: The file is broken; carries line and reason.
+            StoreUnavailable: PostgreSQL does not answer; nothing was stored.
+        """
+        with self._telemetry.transactions.sync(kind_of(data)) as operation:
+            # In a thread: a large file takes seconds of computing, and the bot has other users.
+            statement, found = await asyncio.to_thread(_read, user_id, name, data)
+            new = await self._save(user_id, name, statement, found)
+            operation.set(found=len(found), new=len(new), user_id=user_id)
+        self._count(statement.source, new)
+        queued, _ = await self._enqueue(new, lambda transaction: f"categorize-{transaction.id}", priority=50)
+        return ImportReport(len(found), len(new), len(found) - len(new), queued, statement.source)
+
+    async def categorize_pending(self, user_id: int, limit: int = 100) -> int:
+        """Have the open transactions of a user categorized, the latest first, and give how many.
+
+        With a queue they are on their way then; without one they are done.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+            QueueUnavailable: Redis does not answer.
+        """
+        await self.reopen(user_id)
+        open_ones = await self._store.transactions.uncategorized(user_id, limit)
+        if self._queue is not None:
+            minute = int(self._clock() // _ASKED_AGAIN_SECONDS)
+            queued, failure = await self._enqueue(
+                open_ones, lambda transaction: f"categorize-{transaction.id}-{minute}", priority=75
+            )
+            if failure is not None:
+                raise failure
+            return queued
+        for open_one in open_ones:
+            await self.categorize(
+                user_id, open_one.id, open_one.description, open_one.amount, open_one.currency
+            )
+        return len(open_ones)
+
+    async def categorize(
+        self, user_id: int, transaction_id: int, description: str, amount: Decimal, currency: str = "EUR"
+    ) -> Applied:
+        """Predict the category of a transaction here and now, and apply it; the work of a worker's task.
+
+        An AI that is down gives ``Other`` with confidence 0, one that is too slow ``Uncategorized``: neither fails.
+
+        Raises:
+            UnknownTransaction: The user has no such transaction.
+            StoreUnavailable: PostgreSQL does not answer.
+            QueueUnavailable: Redis does not answer, so nobody can be asked; call again.
+        """
+        prediction = await self._predict(user_id, description, amount, currency)
+        return await self.apply(user_id, transaction_id, prediction)
+
+    async def _predict(self, user_id: int, description: str, amount: Decimal, currency: str) -> Prediction:
+        try:
+            async with asyncio.timeout(self._ai_seconds):
+                return await self._categorizer.categorize(user_id, description, amount, currency)
+        except TimeoutError:
+            self._telemetry.ai.fallback(TASK, "timeout")
+            return Prediction(UNCATEGORIZED, 0.0, "none", f"no answer within {self._ai_seconds:g} seconds")
+        except LanguageModelError as error:
+            self._telemetry.ai.fallback(TASK, "unavailable")
+            return Prediction(OTHER, 0.0, "none", str(error))
+
+    async def _save(
+        self, user_id: int, name: str, statement: Statement, found: Sequence[NewTransaction]
+    ) -> list[Transaction]:
+        await self._store.users.ensure_known(user_id)
+        run = await self._store.sync_runs.begin(user_id, statement.source, name)
+        try:
+            new = await self._store.transactions.add_many(found)
+            for balance in statement.balances:
+                await self._store.reports.add_snapshot(
+                    user_id, balance.account, balance.money, balance.taken_at
+                )
+        except BaseException:
+            with suppress(StoreUnavailable):
+                await self._store.sync_runs.finish(run, "error", len(found))
+            raise
+        await self._store.sync_runs.finish(run, "ok", len(found), len(new), len(found) - len(new))
+        details = {"file": name, "found": len(found), "new": len(new)}
+        await self._store.audit.record(user_id, "statement.imported", "statement", run, details)
+        return new
+
+    def _count(self, source: str, new: Sequence[Transaction]) -> None:
+        if new:
+            self._telemetry.transactions.synced(source, len(new))
+        for transaction in new:
+            provider = crypto_card_provider(transaction.description)
+            if provider is not None:
+                self._telemetry.transactions.crypto_card_detected(provider)
+
+    async def _enqueue(
+        self, transactions: Sequence[Transaction], task_id: Callable[[Transaction], str], priority: int
+    ) -> tuple[int, QueueUnavailable | None]:
+        """Queue a task for each, as far as Redis answers; give their number, and what stopped it."""
+        if self._queue is None:
+            return 0, None
+        queued = 0
+        for start in range(0, len(transactions), _AT_A_TIME):
+            batch = transactions[start : start + _AT_A_TIME]
+            failures = await asyncio.gather(
+                *(self._enqueue_one(self._queue, one, task_id(one), priority) for one in batch)
+            )
+            queued += failures.count(None)
+            failure = next((failure for failure in failures if failure is not None), None)
+            if failure is not None:
+                return queued, failure
+        return queued, None
+
+    async def _enqueue_one(
+        self, queue: AITaskQueue, transaction: Transaction, task_id: str, priority: int
+    ) -> QueueUnavailable | None:
+        payload = {
+            "user_id": transaction.user_id,
+            "transaction_id": transaction.id,
+            "description": transaction.description,
+            "amount": str(transaction.amount),
+        }
+        try:
+            await queue.enqueue_task(
+                TASK, payload, priority=priority, max_wait=_IN_LINE_SECONDS, task_id=task_id
+            )
+        except QueueUnavailable as error:
+            return error
+        return None
+
+
+def _read(user_id: int, name: str, data: bytes) -> tuple[Statement, list[NewTransaction]]:
+    statement = parse_statement(name, data)
+    return statement, statement.for_user(user_id)
