@@ -76,23 +76,23 @@ def _import(arguments: argparse.Namespace, environ: Environ) -> int:
 
 
 async def _import_statement(settings: Settings, user_id: int, name: str, data: bytes) -> str:
-    from redis.asyncio import Redis  # noqa: PLC0415
-
     from botmetry import LogSettings, Telemetry  # noqa: PLC0415
     from midas.ai import Categorizer  # noqa: PLC0415
     from midas.confirmations import ConfirmationService  # noqa: PLC0415
-    from midas.queue import AITaskQueue  # noqa: PLC0415
+    from midas.queue import AITaskQueue, connect  # noqa: PLC0415
     from midas.store import open_store  # noqa: PLC0415
     from midas.sync import SyncService  # noqa: PLC0415
 
     telemetry = Telemetry(service="midas-import", log=LogSettings(level="warning"))
     async with (
         open_store(settings.required("database_url"), telemetry) as store,
-        Redis.from_url(settings.required("redis_url")) as redis,
+        connect(settings.required("redis_url")) as redis,
+        AITaskQueue(redis, telemetry=telemetry) as queue,
     ):
-        queue = AITaskQueue(redis, telemetry=telemetry)
         confirmations = ConfirmationService(redis, telemetry=telemetry)
-        sync = SyncService(store, queue, Categorizer(store.merchants), confirmations, telemetry)
+        sync = SyncService(
+            store, queue, Categorizer(store.merchants, None, telemetry), confirmations, telemetry
+        )
         report = await sync.import_statement(user_id, name, data)
     return (
         f"{name}: {report.found} transactions found, {report.new} new, {report.duplicates} known already, "

@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from urllib.parse import urlsplit
 
-import redis.asyncio
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from midas.demo.folder import DataFolder
 from midas.demo.kept import KeptServer, Say
 from midas.demo.servers import PostgresServer, RedisServer
 from midas.errors import QueueUnavailable
+from midas.queue import place_of
 from midas.settings import Settings, without_password
 from midas.store import migrations
 
@@ -80,16 +81,12 @@ class Databases:
             await self._start(self.redis)
             return
         url = self._settings.redis_url
+        client = Redis.from_url(url, retry=Retry(NoBackoff(), 0))
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                client = redis.asyncio.Redis.from_url(url, retry=Retry(NoBackoff(), 0))
-                async with client:
-                    await client.ping()
-        except (redis.RedisError, OSError) as error:
-            parts = urlsplit(without_password(url))
-            raise QueueUnavailable(
-                f"{parts.netloc}{parts.path}", str(error) or "no answer within 5 s"
-            ) from error
+            async with asyncio.timeout(_CONNECT_SECONDS), client:
+                await client.ping()
+        except (RedisError, OSError) as error:
+            raise QueueUnavailable(place_of(client), str(error) or "no answer within 5 s") from error
         self._say(f"Redis at {without_password(url)} answers")
 
     async def _start(self, kept: KeptServer) -> None:

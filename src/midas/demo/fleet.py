@@ -94,6 +94,7 @@ class Fleet:
             _python(
                 "midas.demo.internet",
                 *("--port", str(access.internet_port), "--seed", str(self.options.seed)),
+                *("--speed", str(self.options.speed)),
                 *("--token", access.telegram_token, "--api-key", access.api_key),
                 *users,
             ),

@@ -13,6 +13,7 @@ __all__ = ["FAULT_NAMES", "DemoOptions", "Ports", "add_arguments", "options_from
 
 FAULT_NAMES = ("bot-errors", "low-confidence", "backlog", "slow-ai", "slow-db", "redis-down", "silence")
 _MOST_WORKERS = 8  # a worker takes 60 MB; the demo is meant for a laptop
+_MOST_SPEED = 100
 _HIGHEST_PORT = 65_535
 
 
@@ -55,9 +56,11 @@ class DemoOptions:
     Attributes:
         duration_seconds: After how long it ends by itself, counted from the table of addresses; None for never.
         fault: Which trouble is provoked, one of `FAULT_NAMES`; None for none.
-        fault_after_seconds: How long it runs well before the fault begins, so that the difference can be seen.
+        fault_after_seconds: How long it runs well before the fault begins, so that the difference can be seen; only
+            `silence` reigns from the start, since its alert waits until nobody has come for minutes.
         workers: How many worker processes, 1 to 8.
         seed: What the population and its statements are made from.
+        speed: How fast the users live; 1 is the normal load.
         data: Folder of logs and databases; None for ``.demo`` here, started afresh each time.
         ports: Where it listens.
     """
@@ -67,6 +70,7 @@ class DemoOptions:
     fault_after_seconds: float = 15.0
     workers: int = 2
     seed: int = 1
+    speed: float = 1.0
     data: Path | None = None
     ports: Ports = field(default_factory=Ports)
 
@@ -105,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="keep logs and databases there (default: .demo, fresh each time)",
     )
+    parser.add_argument("--speed", metavar="FACTOR", default="", help="how fast the users live (default: 1)")
     for option, attribute, variable, what in _PORT_OPTIONS:
         default = getattr(Ports(), attribute)
         parser.add_argument(
@@ -127,6 +132,7 @@ def options_from(arguments: argparse.Namespace, environ: Mapping[str, str]) -> D
         fault=_fault(arguments.fault),
         workers=workers,
         seed=_whole("SEED", arguments.seed, 1, 0, 2**31 - 1),
+        speed=_speed(arguments.speed),
         data=Path(arguments.data).absolute() if arguments.data else None,
         ports=_ports(arguments, environ, workers),
     )
@@ -151,6 +157,16 @@ def _duration(text: str) -> float | None:
     if not 0 < seconds < math.inf:
         raise WrongCall(f"DURATION must be a number of seconds above 0, such as 60, and not {text!r}")
     return seconds
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text or "1")
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed <= _MOST_SPEED:
+        raise WrongCall(f"SPEED must be a number above 0 and at most {_MOST_SPEED}, and not {text!r}")
+    return speed
 
 
 def _fault(text: str) -> str | None:

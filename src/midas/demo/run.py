@@ -87,7 +87,8 @@ async def _provoke(demo: Demo, screen: Screen) -> None:
     name = demo.options.fault
     if name is None:
         return
-    await asyncio.sleep(demo.options.fault_after_seconds)
+    if name not in demo.faults.active:
+        await asyncio.sleep(demo.options.fault_after_seconds)
     about = FAULTS[name]
     try:
         await demo.faults.begin(name)

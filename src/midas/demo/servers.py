@@ -37,7 +37,7 @@ _STATE = 7  # index of the state's line in postmaster.pid (PostgreSQL: utils/pid
 # A small footprint for one bot and a few workers; each line with its reason.
 _SMALL = {
     "shared_buffers": "32MB",  # the demo's data fits; the default of 128 MB would be half of the demo's memory
-    "max_connections": "40",  # bot 10 + workers 10 each; a slot costs shared memory even when idle
+    "max_connections": "100",  # ten a process: one bot, at most eight workers, and ten to look on
     "max_wal_size": "128MB",
     "wal_level": "minimal",  # nobody replicates the demo
     "max_wal_senders": "0",

@@ -169,9 +169,14 @@ class Demo:
         self.folder.note_stores(stores)
         workers = [self._program(program) for program in fleet.workers(stores)]
         self._midas = [self._program(fleet.bot(stores)), *workers]
+        self.faults = Faults(self._system(workers))
+        if (
+            self.options.fault == "silence"
+        ):  # before the first user comes, who would be remembered for minutes
+            await self.faults.begin("silence")
         await _together(*(self._bring_up(part) for part in self._midas))
         self._list_addresses()
-        await self._take_control(workers)
+        await self._observe()
         self._keeping = asyncio.create_task(self.keeper.run(), name="keeper")
 
     def _program(self, program: Program) -> KeptProgram:
@@ -202,18 +207,19 @@ class Demo:
             if any(part.name == name for part in self.keeper.parts):
                 self.addresses[name] = f"http://{_HOST}:{getattr(ports, name.lower())}"
 
-    async def _take_control(self, workers: list[KeptProgram]) -> None:
+    def _system(self, workers: list[KeptProgram]) -> System:
         assert self._http is not None, "made first"
-        self.faults = Faults(
-            System(
-                http=self._http,
-                control_url=self.access.control_url,
-                given=self._given,
-                database_url=self.databases.urls["DATABASE_URL"],
-                redis=self.databases.redis,
-                workers=tuple(workers),
-            )
+        return System(
+            http=self._http,
+            control_url=self.access.control_url,
+            given=self._given,
+            database_url=self.databases.urls["DATABASE_URL"],
+            redis=self.databases.redis,
+            workers=tuple(workers),
         )
+
+    async def _observe(self) -> None:
+        assert self._http is not None, "made first"
         metrics = {name: url for name, url in self.addresses.items() if name.endswith("metrics")}
         self.observer = Observer(
             self._http, metrics, self.access.control_url, self.addresses.get("Prometheus")
