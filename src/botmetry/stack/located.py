@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,16 @@ def read_located(path: Path) -> Located:
         StackError: It is missing or cannot be parsed; the message has the line.
     """
     try:
-        text = path.read_text("utf-8")
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
+        return _parsed(path, path.read_text("utf-8"))
     except OSError as error:
         raise StackError(f"{path}: {error.strerror}") from error
+
+
+# Five checks read the same dashboards; the text is part of the key, so an edited file is parsed again.
+@lru_cache(maxsize=64)
+def _parsed(path: Path, text: str) -> Located:
+    try:
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise StackError(f"{path}:{line}: {error.problem}") from error

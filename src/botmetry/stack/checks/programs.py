@@ -16,7 +16,9 @@ from botmetry.stack.native import render_native
 __all__ = ["check_with_amtool", "check_with_promtool", "missing_programs"]
 
 _LIMIT_SECONDS = 120.0
-_LINE = re.compile(r"(?:line |:)(\d+)[:,]")
+_LONGEST = 600
+_LINE = re.compile(r"\bline (\d+):")
+_TEST = re.compile(r"^\s*name: (.+),$", re.MULTILINE)
 # Secrets of the right form, so that every receiver is rendered and looked at; none of them opens anything.
 _SAMPLES = {
     "telegram_bot_token": "1:sample",
@@ -63,6 +65,16 @@ def _run(command: Sequence[str], path: Path) -> Iterator[Problem]:
         return
     if done.returncode:
         said = f"{done.stdout}\n{done.stderr}".strip()
-        line = _LINE.search(said)
         short = " | ".join(part.strip() for part in said.splitlines() if part.strip())
-        yield Problem(path, int(line[1]) if line else 1, f"{' '.join(command[:3])}: {short}")
+        more = f"… (run {' '.join(command)})" if len(short) > _LONGEST else ""
+        yield Problem(path, _line(path, said), f"{' '.join(command[:3])}: {short[:_LONGEST]}{more}")
+
+
+def _line(path: Path, said: str) -> int:
+    """Return the line that a program speaks of: by number, or by the name of a test."""
+    numbered = _LINE.search(said)
+    if numbered is not None:
+        return int(numbered[1])
+    named = _TEST.search(said)
+    lines = path.read_text("utf-8").splitlines()
+    return next((number for number, line in enumerate(lines, start=1) if named and named[1] in line), 1)
