@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from midas.demo.internet.shops import EMPLOYER, KNOWN_SHOPS, OBSCURE_SHOPS, TELLING_SHOPS, Shop
 
-DAYS_COVERED = 28  # a statement reaches back about a month
+DAYS_COVERED = 100  # a statement reaches back about a quarter, so that there are whole months to budget with
 
 _CITIES = ("BERLIN", "HAMBURG", "MUENCHEN", "KOELN", "LEIPZIG", "DRESDEN", "FRANKFURT", "STUTTGART", "WIEN")
 _TELLING_SHARE = 0.12
@@ -31,7 +31,7 @@ class Entry:
 
 
 def draw_entries(luck: random.Random, count: int, today: date, *, obscure: bool) -> list[Entry]:
-    """Return entries of the last month, oldest first.
+    """Return entries of the last quarter, oldest first.
 
     Args:
         luck: Where every choice comes from.

@@ -17,7 +17,7 @@ class Shop:
     """A place where money goes."""
 
     name: str
-    """As banks print it, in capital letters."""
+    """As banks print it, in capital letters; at most 25, so that it fits into OFX (32) with a payment provider before it."""
     category: str
     low: float
     """The smallest usual price, in EUR."""
@@ -63,22 +63,22 @@ KNOWN_SHOPS = (
 TELLING_SHOPS = (
     Shop("BACKSTUBE HOLLER BAKERY", "Groceries", 2, 18, small=True),
     Shop("BIO HOFLADEN FARM SHOP", "Groceries", 5, 50, small=True),
-    Shop("TRATTORIA DA NINO RISTORANTE", "Restaurants", 15, 90, small=True),
-    Shop("SUSHI BAR HIKARI RESTAURANT", "Restaurants", 12, 80, small=True),
+    Shop("TRATTORIA NINO RISTORANTE", "Restaurants", 15, 90, small=True),
+    Shop("SUSHI HIKARI RESTAURANT", "Restaurants", 12, 80, small=True),
     Shop("CAFE ZIMT UND ZUCKER", "Restaurants", 3, 25, small=True),
     Shop("TAXI FUNK MITTE TAXI", "Transport", 8, 50, small=True),
-    Shop("PARKHAUS AM THEATER PARKING", "Transport", 2, 30),
+    Shop("PARKHAUS THEATER PARKING", "Transport", 2, 30),
     Shop("PENSION SEEBLICK HOTEL", "Travel", 60, 300, small=True),
-    Shop("BUCHHANDLUNG LESEZEIT BOOKS", "Shopping", 6, 60, small=True),
+    Shop("BUCHHANDLUNG LESE BOOKS", "Shopping", 6, 60, small=True),
     Shop("SCHUHHAUS KELLER SHOES", "Shopping", 30, 160, small=True),
     Shop("KINO CAPITOL CINEMA", "Entertainment", 8, 35),
-    Shop("JAZZCLUB BLAUE NOTE CONCERT TICKETS", "Entertainment", 12, 60, small=True),
+    Shop("JAZZCLUB NOTE TICKETS", "Entertainment", 12, 60, small=True),
     Shop("STADTWERKE NEUSTADT STROM", "Utilities", 40, 150),
-    Shop("APOTHEKE AM MARKT PHARMACY", "Health", 4, 60),
+    Shop("APOTHEKE MARKT PHARMACY", "Health", 4, 60),
     Shop("ZAHNARZT DR WEISS DENTIST", "Health", 30, 300),
-    Shop("VOLKSHOCHSCHULE SPRACHKURS COURSE", "Education", 40, 200),
-    Shop("TIERHEIM FREUNDE SPENDE DONATION", "Donations", 5, 60),
-    Shop("HAUSVERWALTUNG LINDNER MIETE RENT", "Housing", 500, 1400),
+    Shop("VHS SPRACHKURS COURSE", "Education", 40, 200),
+    Shop("TIERHEIM SPENDE DONATION", "Donations", 5, 60),
+    Shop("HAUSVERWALTUNG MIETE RENT", "Housing", 500, 1400),
 )
 
 EMPLOYER = Shop("NORDWIND SOFTWARE", "Income", 1800, 4200)

@@ -1,4 +1,4 @@
-"""The statements that people hand over: a month's entries in their bank's dialect, overlapping the one before."""
+"""The statements that people hand over: a quarter's entries in their bank's dialect, overlapping the one before."""
 
 import random
 from datetime import date

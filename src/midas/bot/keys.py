@@ -1,0 +1,8 @@
+"""Every Redis key of the bot, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+WATCHES: Final = "bot:watches"
+"""Hash: id of a watch -> JSON of what is awaited and who is to be told."""
