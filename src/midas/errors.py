@@ -33,9 +33,15 @@ The message says what happened, with which value, and what to do; a secret is ne
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class MidasError(Exception):
     """Root of the tree: what a command line shows as one line instead of a traceback."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are copied by calling them with their message; ours take other arguments.
+        return _copy, (type(self), self.args, self.__dict__)
 
 
 class SettingsError(MidasError, ValueError):
@@ -228,3 +234,10 @@ class Unknown(ConfirmationError, LookupError):
     """No confirmation with this id exists."""
 
     happened = "does not exist"
+
+
+def _copy(kind: type[MidasError], args: tuple[object, ...], attributes: dict[str, object]) -> MidasError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error

@@ -132,7 +132,7 @@ def crypto_card_provider(description: str) -> str | None:
 def _fold(text: str) -> str:
     upper = unicodedata.normalize("NFKC", text).upper().translate(_FOLDED)
     plain = unicodedata.normalize("NFKD", upper).encode("ascii", "ignore").decode("ascii").upper()
-    return " ".join(plain.split())
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in plain).split())
 
 
 def _reduce(text: str) -> str:
