@@ -61,7 +61,9 @@ def instrument(target: Dispatcher | Bot, telemetry: Telemetry) -> Undo:
         resolve = UserContextMiddleware.resolve_event_context
         return _observe_updates(target, _Updates(telemetry, lambda update: resolve(update).user_id))
     if isinstance(target, Bot):
-        return _observe_calls(target, _Calls(telemetry, exceptions.TelegramRetryAfter))
+        return _observe_calls(
+            target, _Calls(telemetry, exceptions.TelegramRetryAfter, exceptions.ClientDecodeError)
+        )
     raise TypeError(f"a dispatcher or a bot of aiogram can be instrumented, not {type(target).__name__}")
 
 
@@ -154,9 +156,10 @@ class _Handling:
 class _Calls:
     """The session middleware of a bot."""
 
-    def __init__(self, telemetry: Telemetry, retry_after: type[Any]) -> None:
+    def __init__(self, telemetry: Telemetry, retry_after: type[Any], unreadable: type[Exception]) -> None:
         self.telemetry = telemetry
         self._retry_after = retry_after
+        self._unreadable = unreadable
         self._counter = telemetry.registry.counter(CATALOGUE["bot_api_calls_total"])
 
     async def __call__(self, make_request: _Request, bot: Bot, method: Any) -> Any:
@@ -172,11 +175,11 @@ class _Calls:
     def _judge(self, error: BaseException) -> Verdict | None:
         if isinstance(error, self._retry_after):
             self.telemetry.bot.retry_after(error.retry_after)
-        if isinstance(
-            error.__cause__, TimeoutError
-        ):  # aiogram's own class for it says no more than "network"
-            return Verdict("timeout", {"error_type": type(error).__name__})
-        return None
+        told = {"error_type": type(error).__name__}
+        if isinstance(error, self._unreadable):  # its text quotes the whole answer, with what people wrote
+            return Verdict("error", told)
+        # aiogram's own class for a timeout says no more than "network".
+        return Verdict("timeout", told) if isinstance(error.__cause__, TimeoutError) else None
 
 
 def _kind_of(update: Update) -> str:

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from contextvars import copy_context
 from functools import wraps
-from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
@@ -83,10 +82,12 @@ def _observe(client: AsyncOpenAI | OpenAI, inferences: Inferences) -> Undo:
         for name in _COPIES:
             own.pop(name, None)
 
+    # The client says which kind it is; its methods are decorated, and hide whether they are coroutine functions.
+    observed = _observed_async if hasattr(client, "__aenter__") else _observed
     for name in _CALLS:
         method = getattr(client.chat.completions, name, None)
         if method is not None:
-            completions[name] = _observed(method, inferences)
+            completions[name] = observed(method, inferences)
     for name in _COPIES:
         own[name] = _observing_copies(getattr(client, name), inferences)
     completions[_UNDO] = undo
@@ -106,40 +107,40 @@ def _observing_copies(copy: Callable[..., Any], inferences: Inferences) -> Calla
     return method
 
 
-def _observed(method: Callable[..., Any], inferences: Inferences) -> Callable[..., Any]:
-    if iscoroutinefunction(method):
-
-        @wraps(method)
-        async def asynchronous(*args: Any, **options: Any) -> Any:
-            if not inferences.active:
-                return await method(*args, **options)
-            model = str(options.get("model", ""))
-            if options.get("stream"):
-                call = _StreamedCall(inferences, model)
-                with call.until_it_begins():
-                    return call.follow(await method(*args, **options))
-            with inferences.call(model) as operation:
-                answer = await method(*args, **options)
-                inferences.answered(operation, model, answer)
-                return answer
-
-        return asynchronous
-
+def _observed_async(method: Callable[..., Any], inferences: Inferences) -> Callable[..., Any]:
     @wraps(method)
-    def synchronous(*args: Any, **options: Any) -> Any:
+    async def call(*args: Any, **options: Any) -> Any:
+        if not inferences.active:
+            return await method(*args, **options)
+        model = str(options.get("model", ""))
+        if options.get("stream"):
+            streamed = _StreamedCall(inferences, model)
+            with streamed.until_it_begins():
+                return streamed.follow(await method(*args, **options))
+        with inferences.call(model) as operation:
+            answer = await method(*args, **options)
+            inferences.answered(operation, model, answer)
+            return answer
+
+    return call
+
+
+def _observed(method: Callable[..., Any], inferences: Inferences) -> Callable[..., Any]:
+    @wraps(method)
+    def call(*args: Any, **options: Any) -> Any:
         if not inferences.active:
             return method(*args, **options)
         model = str(options.get("model", ""))
         if options.get("stream"):
-            call = _StreamedCall(inferences, model)
-            with call.until_it_begins():
-                return call.follow(method(*args, **options))
+            streamed = _StreamedCall(inferences, model)
+            with streamed.until_it_begins():
+                return streamed.follow(method(*args, **options))
         with inferences.call(model) as operation:
             answer = method(*args, **options)
             inferences.answered(operation, model, answer)
             return answer
 
-    return synchronous
+    return call
 
 
 class _StreamedCall:

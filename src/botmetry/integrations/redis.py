@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
-from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botmetry.errors import MissingExtraError
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["instrument"]
 
 _Call: TypeAlias = "TimedCall | UntimedCall"
+_CallFor: TypeAlias = Callable[[Any, tuple[Any, ...]], "_Call | None"]
 
 OTHER: Final = "OTHER"
 """The operation of a command whose name is none, and of the names past `_MAX_NAMES`."""
@@ -80,7 +80,7 @@ def instrument(target: Redis | AsyncRedis, telemetry: Telemetry) -> Undo:
     undo = already_observed(target, telemetry)
     if undo is not None:
         return undo
-    commands = _Commands(telemetry, redis)
+    commands = _Commands(telemetry, redis, asynchronous=isinstance(target, redis_asyncio.Redis))
     original = original_class(target)
     methods = {"execute_command": commands.executing(original), "pipeline": commands.pipelining(original)}
     _watch_pool(target.connection_pool, telemetry, commands)
@@ -107,8 +107,9 @@ class _Commands:
     A pipeline that outlives the undo keeps its observing class, which from then on only passes calls on.
     """
 
-    def __init__(self, telemetry: Telemetry, redis: Any) -> None:
+    def __init__(self, telemetry: Telemetry, redis: Any, *, asynchronous: bool) -> None:
         self.active = True
+        self._around = _around_async if asynchronous else _around
         self._telemetry = telemetry
         self._answers = (redis.exceptions.NoScriptError, redis.exceptions.WatchError)
         self._timeout = redis.exceptions.TimeoutError
@@ -124,7 +125,7 @@ class _Commands:
 
     def executing(self, cls: type[Any]) -> Callable[..., Any]:
         """Return `execute_command` of a client, observed."""
-        return _around(cls.execute_command, lambda _, args: self._command(args))
+        return self._around(cls.execute_command, lambda _, args: self._command(args))
 
     def pipelining(self, cls: type[Any]) -> Callable[..., Any]:
         """Return `pipeline` of a client, whose pipelines are observed."""
@@ -142,9 +143,9 @@ class _Commands:
     def _pipeline_class(self, cls: type[Any]) -> type[Any]:
         if cls not in self._pipelines:
             methods = {
-                "execute": _around(cls.execute, lambda pipeline, _: self._batch(pipeline)),
+                "execute": self._around(cls.execute, lambda pipeline, _: self._batch(pipeline)),
                 # Between WATCH and MULTI commands are sent one by one.
-                "immediate_execute_command": _around(
+                "immediate_execute_command": self._around(
                     cls.immediate_execute_command, lambda _, args: self._command(args)
                 ),
             }
@@ -193,31 +194,32 @@ class _Commands:
         return None
 
 
-def _around(
-    original: Callable[..., Any], call_for: Callable[[Any, tuple[Any, ...]], _Call | None]
-) -> Callable[..., Any]:
-    """Return `original`, a method, within what `call_for` returns for its object and arguments."""
-    if iscoroutinefunction(original):
-
-        @wraps(original)
-        async def asynchronous(target: Any, *args: Any, **options: Any) -> Any:
-            call = call_for(target, args)
-            if call is None:
-                return await original(target, *args, **options)
-            with call:
-                return await original(target, *args, **options)
-
-        return asynchronous
+def _around_async(original: Callable[..., Any], call_for: _CallFor) -> Callable[..., Any]:
+    """Return `original`, an async method, within what `call_for` returns for its object and arguments."""
 
     @wraps(original)
-    def synchronous(target: Any, *args: Any, **options: Any) -> Any:
+    async def method(target: Any, *args: Any, **options: Any) -> Any:
+        call = call_for(target, args)
+        if call is None:
+            return await original(target, *args, **options)
+        with call:
+            return await original(target, *args, **options)
+
+    return method
+
+
+def _around(original: Callable[..., Any], call_for: _CallFor) -> Callable[..., Any]:
+    """Return `original`, a plain method, within what `call_for` returns for its object and arguments."""
+
+    @wraps(original)
+    def method(target: Any, *args: Any, **options: Any) -> Any:
         call = call_for(target, args)
         if call is None:
             return original(target, *args, **options)
         with call:
             return original(target, *args, **options)
 
-    return synchronous
+    return method
 
 
 def _blocks(args: tuple[Any, ...]) -> bool:
