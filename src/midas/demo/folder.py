@@ -2,12 +2,12 @@
 
 import fcntl
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
 from midas.demo.errors import WrongCall
+from midas.demo.postgres_files import remove_clusters
 
 __all__ = ["DataFolder"]
 
@@ -24,10 +24,11 @@ class DataFolder:
     Args:
         chosen: A folder whose databases are kept and used again; None for ``.demo`` in the working folder, which is
             started afresh and keeps only its logs afterwards.
+        keep: False treats a chosen folder like the default one.
     """
 
-    def __init__(self, chosen: Path | None) -> None:
-        self.keep = chosen is not None
+    def __init__(self, chosen: Path | None, *, keep: bool = True) -> None:
+        self.keep = keep and chosen is not None
         self.path = (chosen or Path(_DEFAULT)).absolute()
         self._lock: IO[str] | None = None
 
@@ -86,4 +87,4 @@ class DataFolder:
 
     def _empty(self, names: tuple[str, ...]) -> None:
         for name in names:
-            shutil.rmtree(self.path / name, ignore_errors=True)
+            remove_clusters(self.path / name)

@@ -62,6 +62,7 @@ class DemoOptions:
         seed: What the population and its statements are made from.
         speed: How fast the users live; 1 is the normal load.
         data: Folder of logs and databases; None for ``.demo`` here, started afresh each time.
+        keep_data: Whether the databases in a chosen folder are kept and used again.
         ports: Where it listens.
     """
 
@@ -72,6 +73,7 @@ class DemoOptions:
     seed: int = 1
     speed: float = 1.0
     data: Path | None = None
+    keep_data: bool = True
     ports: Ports = field(default_factory=Ports)
 
 

