@@ -92,10 +92,10 @@ class Rulebook:
             StackError: There is no such alert, or it compares with nothing.
         """
         found = self.alerts.get(alert)
-        if found is None or found.threshold is None:
-            raise StackError(
-                f"there is no alert {alert} with a threshold; there are {', '.join(self.alerts)}"
-            )
+        if found is None:
+            raise StackError(f"there is no alert {alert}; there are {', '.join(self.alerts)}")
+        if found.threshold is None:
+            raise StackError(f"{alert} compares nothing with a number")
         return found.threshold
 
     def recording(self, name: str) -> Series:

@@ -81,12 +81,12 @@ def _threshold(panel: Located, match: re.Match[str], rules: Rulebook) -> Iterato
     if alert is None or alert.threshold is None:
         yield Problem(panel.path, panel.line, f"{title}: there is no alert {name} with a threshold")
         return
-    steps = panel.get("fieldConfig", "defaults", "thresholds", "steps")
-    line = steps.line if steps is not None else panel.line
-    drawn = {_text(step, "value") for step in panel.each("fieldConfig", "defaults", "thresholds", "steps")}
+    values = [step.get("value") for step in panel.each("fieldConfig", "defaults", "thresholds", "steps")]
+    drawn = [value for value in values if value is not None]
+    line = drawn[-1].line if drawn else panel.line
     value = alert.threshold.value
     wanted = round(1 - value, 9) if match[4] else (value + 1 if alert.threshold.operator == "==" else value)
-    if not any(_same(text, wanted or JUST_ABOVE_ZERO) for text in drawn):
+    if not any(_same(step.text, wanted or JUST_ABOVE_ZERO) for step in drawn):
         yield Problem(panel.path, line, f"{title}: draws no line where {name} begins ({alert.threshold})")
     if not _same(match[3], value) or match[2] != alert.threshold.operator:
         line = (panel.get("description") or panel).line

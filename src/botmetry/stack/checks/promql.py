@@ -148,7 +148,7 @@ class _Walk:
             return inner
         kept = inner & named if part.modifier.type == promql.AggModifierType.By else inner - named
         if "le" in inner and "le" not in kept:
-            self._found(f"{operator} drops le: the buckets of a histogram are added up", "le")
+            self._found(f"{operator} drops le: the buckets of a histogram are added up", _names(part)[0])
         return kept
 
     def _call(self, part: Any) -> Labels:
