@@ -45,6 +45,10 @@ def test_an_error_survives_being_copied_and_sent(error):
 
 def test_the_tree_in_the_docstring_is_the_tree():
     """Every class of the module is drawn in its docstring."""
-    classes = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)]
+    classes = [
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ]
 
     assert [name for name in classes if name not in errors.__doc__] == []

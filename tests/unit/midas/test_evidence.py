@@ -17,7 +17,11 @@ def test_a_decision_moves_the_confidence_in_its_direction(confirmations, correct
     now = mapping_confidence(confirmations, corrections)
 
     assert 0.0 < now < 1.0
-    assert mapping_confidence(confirmations + 1, corrections) > now > mapping_confidence(confirmations, corrections + 1)
+    assert (
+        mapping_confidence(confirmations + 1, corrections)
+        > now
+        > mapping_confidence(confirmations, corrections + 1)
+    )
 
 
 def test_what_the_prior_was_chosen_for_holds():

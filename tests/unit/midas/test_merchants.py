@@ -58,8 +58,10 @@ def test_normalising_is_idempotent_and_never_empty(description):
 
 
 WORDS = st.sampled_from(
-    "LIDL REWE Müller GmbH & Co. KG PAYPAL * SUMUP // DE Berlin 1234 #12 **** XX12 03.11. 2026-11-03 | Ihr Einkauf bei "
-    "SVWZ+ EREF+1 www.a.de a.com S.A. e.V. Karte nr. POS EC VISA KARTE : / . , ' SAGT DANKE MARKT 12:30 Uhr NOVEMBER".split()
+    """
+    LIDL REWE Müller GmbH & Co. KG PAYPAL * SUMUP // DE Berlin 1234 #12 **** XX12 03.11. 2026-11-03 | Ihr Einkauf bei
+    SVWZ+ EREF+1 www.a.de a.com S.A. e.V. Karte nr. POS EC VISA KARTE : / . , ' SAGT DANKE MARKT 12:30 Uhr NOVEMBER
+    """.strip().split()
 )
 
 
@@ -72,8 +74,12 @@ def test_normalising_is_idempotent_on_what_banks_write(description):
 def test_reference_merchants_are_written_as_they_are_looked_up():
     """A reference merchant that is not its own normal form would never be found."""
     sql = REFERENCE.read_text(encoding="utf-8")
-    groups = re.findall(r"SELECT merchant, '(\w+)', \d+, \d+ FROM unnest\(ARRAY \[(.*?)\n\]\)", sql, re.DOTALL)
-    names = [name.replace("''", "'") for _, group in groups for name in re.findall(r"'((?:[^']|'')*)'", group)]
+    groups = re.findall(
+        r"SELECT merchant, '(\w+)', \d+, \d+ FROM unnest\(ARRAY \[(.*?)\n\]\)", sql, re.DOTALL
+    )
+    names = [
+        name.replace("''", "'") for _, group in groups for name in re.findall(r"'((?:[^']|'')*)'", group)
+    ]
 
     assert [name for name in names if normalise(name) != name] == []
     assert len(names) == len(set(names)) > 1000

@@ -53,7 +53,8 @@ def test_the_ways_banks_write_amounts_are_understood(text, mark, amount, currenc
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-", "EUR", "abc", "1.2.3", "1,23.4", "12e3", "NaN", "--5", "(-5)", "-5-", "٣", "1" * 20, "12 34"]
+    "text",
+    ["", "-", "EUR", "abc", "1.2.3", "1,23.4", "12e3", "NaN", "--5", "(-5)", "-5-", "٣", "1" * 20, "12 34"],
 )
 def test_what_is_no_amount_is_refused(text):
     """Anything else is an error and never a wrong number."""
@@ -77,7 +78,9 @@ def test_minus_zero_is_written_as_zero():
     assert format_amount(Decimal("-0.001"), "EUR") == "0.00 EUR"
 
 
-@pytest.mark.parametrize(("amount", "currency"), [("1", "eur"), ("1", "EURO"), ("NaN", "EUR"), ("1e15", "EUR")])
+@pytest.mark.parametrize(
+    ("amount", "currency"), [("1", "eur"), ("1", "EURO"), ("NaN", "EUR"), ("1e15", "EUR")]
+)
 def test_money_needs_a_currency_and_a_finite_amount(amount, currency):
     """Money that no account can hold cannot be made."""
     with pytest.raises(ValueError, match="is not a"):

@@ -13,7 +13,11 @@ def test_nothing_set_gives_the_defaults():
     settings = Settings.from_env({})
 
     assert settings == Settings()
-    assert (settings.bot_metrics_port, settings.worker_metrics_port, settings.auto_confirm_threshold) == (8000, 8001, 0.85)
+    assert (settings.bot_metrics_port, settings.worker_metrics_port, settings.auto_confirm_threshold) == (
+        8000,
+        8001,
+        0.85,
+    )
     assert (settings.log.level, settings.log.output) == ("info", "stderr")
 
 
