@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from botmetry.metrics import buckets
-from botmetry.metrics.spec import Kind, MetricSpec
+from botmetry.metrics.spec import Across, Kind, MetricSpec
 
 __all__ = ["CATALOGUE", "FAMILIES", "OTHER", "family"]
 
@@ -276,11 +276,23 @@ _TABLES: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
     ("runtime", "prometheus_client", _PROCESS),
 )
 
+# Gauges that are no sum over processes. Queues and confirmations are counted in the store that all of them share, by
+# whichever process was scraped last; users are counted once, whoever served them; an info is 1.
+_ACROSS: Mapping[str, Across] = {
+    "queue_size": "latest",
+    "queue_oldest_task_age_seconds": "latest",
+    "confirmations_pending": "latest",
+    "bot_active_users": "max",
+    "telemetry_series": "max",
+    "botmetry_build_info": "max",
+}
+
 
 def _specs() -> Iterator[MetricSpec]:
     for family_name, source, rows in _TABLES:
         for name, kind, labels, bounds, text in rows:
-            yield MetricSpec(name, kind, text, labels, bounds, family_name, source)
+            across = _ACROSS.get(name, "sum")
+            yield MetricSpec(name, kind, text, labels, bounds, family_name, source, across)
 
 
 CATALOGUE: Mapping[str, MetricSpec] = MappingProxyType({spec.name: spec for spec in _specs()})

@@ -9,10 +9,12 @@ from typing import Literal, TypeAlias
 
 from botmetry.errors import MetricError
 
-__all__ = ["Kind", "MetricSpec"]
+__all__ = ["Across", "Kind", "MetricSpec"]
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram", "info"]
+Across: TypeAlias = Literal["sum", "max", "latest"]
 
+_ACROSS = ("sum", "max", "latest")
 _KINDS = ("counter", "gauge", "histogram", "info")
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 # Reserved by the exposition format: the suffixes of a histogram's samples.
@@ -32,6 +34,8 @@ class MetricSpec:
         buckets: Upper bounds of a histogram, ascending, without +Inf; empty for the other kinds.
         family: The catalogue family, such as `bot`; `own` for a user's metric.
         source: Who produces the samples: `botmetry`, or the library whose collector we expose.
+        across: How a gauge that several processes set becomes one number: the sum or the maximum over those that live,
+            or the latest value set by any, also by one that has ended since. Counters and histograms always add up.
     """
 
     name: str
@@ -41,6 +45,7 @@ class MetricSpec:
     buckets: tuple[float, ...] = ()
     family: str = "own"
     source: str = "botmetry"
+    across: Across = "sum"
 
     def __post_init__(self) -> None:
         _check_name(self)
@@ -68,6 +73,8 @@ class MetricSpec:
 def _check_name(spec: MetricSpec) -> None:
     if spec.kind not in _KINDS:
         raise MetricError(spec.name, f"unknown kind {spec.kind!r}; use one of {', '.join(_KINDS)}")
+    if spec.across not in _ACROSS:
+        raise MetricError(spec.name, f"across={spec.across!r} cannot be used; use one of {', '.join(_ACROSS)}")
     if not _NAME.fullmatch(spec.name):
         raise MetricError(spec.name, "a name has letters, digits and underscores, and no digit first")
     if spec.kind == "counter" and not spec.name.endswith("_total"):
