@@ -119,6 +119,7 @@ class Fleet:
             _ready(port),
             environ,
             start_seconds=_MINUTE,
+            ready_mark="telegram",  # its last check: a refused token shows before it passes
         )
 
     def workers(self, stores: Mapping[str, str]) -> list[Program]:

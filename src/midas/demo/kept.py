@@ -42,6 +42,7 @@ class Program:
         environ: Its whole environment; None for ours.
         folder: Its working folder.
         start_seconds: How long it may take to become ready.
+        ready_mark: What the answer must contain: a program may answer before it has named all of its checks.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Program:
     environ: Mapping[str, str] | None = field(default=None, repr=False)
     folder: Path = field(default_factory=Path.cwd)
     start_seconds: float = 30.0
+    ready_mark: str = ""
 
 
 class Part(ABC):
@@ -188,7 +190,7 @@ class KeptProgram(Part):
             return True
         try:
             async with self._http.get(self.program.ready_url) as response:
-                return response.status < 300  # noqa: PLR2004 - any success
+                return response.ok and self.program.ready_mark in await response.text()
         except (aiohttp.ClientError, TimeoutError):
             return False
 
