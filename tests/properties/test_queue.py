@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 import redis as redis_client
-from hypothesis import HealthCheck, given, settings, strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from botmetry import LogSettings, Telemetry
 from midas.demo.servers import RedisServer
@@ -29,7 +38,9 @@ MOST_DELIVERIES = 3
 # What MessagePack carries unchanged: no floats that are no numbers, integers of 64 bits.
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 _SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | _TEXT
-_VALUES = st.recursive(_SCALARS, lambda v: st.lists(v, max_size=4) | st.dictionaries(_TEXT, v, max_size=4), max_leaves=20)
+_VALUES = st.recursive(
+    _SCALARS, lambda v: st.lists(v, max_size=4) | st.dictionaries(_TEXT, v, max_size=4), max_leaves=20
+)
 _PAYLOADS = st.dictionaries(_TEXT, _VALUES, max_size=5)
 
 
@@ -49,10 +60,8 @@ def test_every_payload_arrives_as_it_was_sent(payload, carrier):
 @given(body=st.binary(max_size=200) | _VALUES.map(msgspec.msgpack.encode))
 def test_any_bytes_are_a_task_or_unreadable(body):
     """Decoding arbitrary bytes gives an envelope or UnreadableTask, and never another error."""
-    try:
+    with suppress(UnreadableTask):
         assert unpack_task(body).v == 1
-    except UnreadableTask:
-        pass
 
 
 @given(
@@ -130,11 +139,14 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         target=tasks,
-        priority=st.integers(0, 100) | st.just(50),
+        priorities=st.lists(st.sampled_from([0, 49, 50, 100]), min_size=1, max_size=4),
         timeout=st.sampled_from([4.0, 30.0, 100.0]),
         max_wait=st.sampled_from([10.0, 60.0]),
     )
-    def enqueue(self, priority, timeout, max_wait):
+    def enqueue(self, priorities, timeout, max_wait):
+        return multiple(*(self._enqueue(priority, timeout, max_wait) for priority in priorities))
+
+    def _enqueue(self, priority, timeout, max_wait):
         number = len(self.model)
         task_id = f"task-{number}"
         self._run(
@@ -152,6 +164,19 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(target=deliveries)
     def dequeue(self):
+        received = self._dequeue()
+        return multiple() if received is None else received
+
+    @rule(target=deliveries, seconds=st.sampled_from([2.1, 15.1, 29.9, 30.0, 500.0]))
+    def dequeue_and_stall(self, seconds):
+        """A worker takes a task and is not heard of until the sweeper has been there and another has it."""
+        stalled = self._dequeue()
+        self.now += seconds
+        self.recover()
+        other = self._dequeue()
+        return multiple(*(task for task in (stalled, other) if task is not None))
+
+    def _dequeue(self):
         received = self._run(self.queue.dequeue_task("w"))
         expected = None
         for task in sorted(self._in("PENDING"), key=lambda task: task.urgency):
@@ -162,7 +187,7 @@ class QueueMachine(RuleBasedStateMachine):
             break
         assert (received and received.id) == (expected and expected.id)
         if received is None:
-            return multiple()
+            return None
         expected.state, expected.owner = "PROCESSING", received.token
         expected.deliveries += 1
         expected.lease_end = self.now + min(LEASE, expected.timeout / 2)
@@ -276,7 +301,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_task_is_in_exactly_one_place(self):
-        places = [self.plain.zrange(f"{{q:ai}}:{place}", 0, -1) for place in ("ready", "in_flight", "finished")]
+        places = [
+            self.plain.zrange(f"{{q:ai}}:{place}", 0, -1) for place in ("ready", "in_flight", "finished")
+        ]
         ids = [task_id.decode() for place in places for task_id in place]
         assert sorted(ids) == sorted(self.model)
 
@@ -292,7 +319,9 @@ class QueueMachine(RuleBasedStateMachine):
         waiting = {task.id for task in self._in("PENDING")}
         assert {task_id.decode() for task_id in self.plain.zrange("{q:ai}:arrivals", 0, -1)} == waiting
         running = {task.id for task in self._in("PROCESSING")}
-        assert {task_id.decode() for task_id in self.plain.zrange("{q:ai}:deadlines", 0, -1)} == waiting | running
+        assert {
+            task_id.decode() for task_id in self.plain.zrange("{q:ai}:deadlines", 0, -1)
+        } == waiting | running
 
     def _in(self, state: str) -> list[Expected]:
         return [task for task in self.model.values() if task.state == state]
@@ -314,7 +343,7 @@ def test_the_queue_behaves_as_its_model(server):
         lambda: QueueMachine(server.url),
         settings=settings(
             max_examples=60,
-            stateful_step_count=40,
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),

@@ -69,6 +69,11 @@ class QueueSide:
         self._sender = Sender(redis, self._availability)
 
     @property
+    def name(self) -> str:
+        """The queue's name, a label of its metrics."""
+        return self._keys.name
+
+    @property
     def keys(self) -> QueueKeys:
         """The Redis keys, for whatever has to live beside the queue."""
         return self._keys

@@ -1,0 +1,78 @@
+"""What has to be done every few seconds by one process, whichever it is.
+
+Each duty has a lease in Redis. Who gets it does the duty once and returns it; who does not has a rest. When the holder
+dies, the lease lapses, and somebody else is next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from redis.asyncio.lock import Lock
+from redis.exceptions import LockError
+
+from midas.errors import MidasError, QueueUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from redis.asyncio import Redis
+
+    from botmetry import Telemetry
+    from midas.queue import Availability
+
+_LEASE_SECONDS: Final = 30.0
+"""Longer than any duty takes, short enough that a dead process does not hold up the others for long."""
+_ANSWER_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something to be done regularly.
+
+    Attributes:
+        name: For log lines.
+        period: Seconds between two times, give or take a quarter: processes must not march in step.
+        lease: The Redis key of the lease.
+        action: Does it; may be done by two at once without harm, should a lease ever lapse too early.
+    """
+
+    name: str
+    period: float
+    lease: str
+    action: Callable[[], Awaitable[object]]
+
+
+async def perform(duty: Duty, redis: Redis, availability: Availability, telemetry: Telemetry) -> None:
+    """Do a duty for ever, whenever this process gets the lease.
+
+    After an outage it begins with a pause, too: workers that lost Redis renew their leases and hand in their results
+    within a second of its return, and their tasks are not to be taken away before.
+    """
+    while True:
+        await asyncio.sleep(duty.period * random.uniform(0.75, 1.25))  # noqa: S311 -- not a secret
+        try:
+            await _perform_once(duty, redis, availability)
+        except QueueUnavailable:
+            await availability.pause(at_most=duty.period)  # it has been logged
+        except MidasError as error:
+            telemetry.log.warning("worker.duty_failed", duty=duty.name, message=str(error))
+        except Exception as error:
+            telemetry.log.error(  # noqa: TRY400 -- no logger of the standard library
+                "worker.duty_failed", duty=duty.name, exc_info=error
+            )
+
+
+async def _perform_once(duty: Duty, redis: Redis, availability: Availability) -> None:
+    lease = Lock(redis, duty.lease, timeout=_LEASE_SECONDS, blocking=False)
+    if not await availability.ask("worker.lease", lease.acquire, within=_ANSWER_SECONDS):
+        return
+    try:
+        await duty.action()
+    finally:
+        with suppress(LockError, QueueUnavailable):
+            await availability.ask("worker.return_lease", lease.release, within=_ANSWER_SECONDS)
