@@ -191,7 +191,11 @@ def users_by_window(rules: Rulebook) -> Panel:
     query = Query(level(m.bot_active_users, "window"), "last {{window}}")
     line = line_of(rules, "BotNoActiveUsers")
     return lines(
-        "Active users", "Distinct users in the last 5 minutes, hour and day.", "short", query, line=line
+        "Active users by window",
+        "Distinct users in the last 5 minutes, hour and day.",
+        "short",
+        query,
+        line=line,
     )
 
 

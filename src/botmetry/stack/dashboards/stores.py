@@ -98,7 +98,7 @@ def rows_busy() -> Panel:
 
 def statements() -> Panel:
     query = Query(rate(m.db_queries_total, "operation", "table"), "{{operation}} {{table}}")
-    return lines("Statements", "Statements a second by kind and table.", "ops", query)
+    return lines("Statements by table", "Statements a second by kind and table.", "ops", query)
 
 
 def statement_times(slow: Line) -> Panel:
@@ -188,7 +188,7 @@ def redis_pool_used() -> Panel:
 
 def commands_by_name() -> Panel:
     query = Query(rate(m.redis_operations_total, "operation", "outcome"), "{{operation}} {{outcome}}")
-    return lines("Commands", "Commands a second by name and outcome.", "ops", query)
+    return lines("Commands by name", "Commands a second by name and outcome.", "ops", query)
 
 
 def command_times() -> Panel:
@@ -215,7 +215,7 @@ def command_failures() -> Panel:
 def lost_over_time(lost: Line) -> Panel:
     query = Query(rate(m.redis_connection_errors_total, "service"), "{{service}}")
     return lines(
-        "Connection errors",
+        "Connection errors by service",
         "A second by service. Only one service: its network. All: Redis.",
         "ops",
         query,

@@ -114,7 +114,11 @@ def log_levels(rules: Rulebook) -> Panel:
 def failing_parts(rules: Rulebook) -> Panel:
     query = Query(rate(m.telemetry_errors_total, "service", "component"), "{{service}} {{component}}")
     return lines(
-        "Telemetry errors", "By the part that failed.", "ops", query, line=line_of(rules, "TelemetryFailing")
+        "Telemetry errors by component",
+        "By the part that failed.",
+        "ops",
+        query,
+        line=line_of(rules, "TelemetryFailing"),
     )
 
 
@@ -131,7 +135,9 @@ def series() -> Panel:
 def overflowing(rules: Rulebook) -> Panel:
     query = Query(rate(m.telemetry_series_overflow_total, "service", "metric"), "{{service}} {{metric}}")
     says = "Metrics past their limit: new label values go to __other__."
-    return lines("Series overflow", says, "ops", query, line=line_of(rules, "TelemetrySeriesOverflow"))
+    return lines(
+        "Series overflow by metric", says, "ops", query, line=line_of(rules, "TelemetrySeriesOverflow")
+    )
 
 
 def scrapes() -> Panel:
