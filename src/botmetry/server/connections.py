@@ -45,16 +45,23 @@ class Connections(web.Server):
         self.max_request_bytes = max_request_bytes
         self.report = report
         self._answer = answer
+        self._closing = False
+
+    @property
+    def full(self) -> bool:
+        """Whether one more connection is one too many; while closing every one is."""
+        return self._closing or len(self.connections) > _MAX_CONNECTIONS
+
+    async def aclose(self, seconds: float) -> None:
+        """Finish the requests under way, in at most `seconds`, and close all connections."""
+        self._closing = True
+        self.pre_shutdown()
+        await self.shutdown(seconds)
+        await asyncio.sleep(0)  # in which the closed transports let go of their sockets
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of a new connection."""
         return _Connection(self, asyncio.get_running_loop())
-
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Take the connection, or close it when there are too many."""
-        super().connection_made(handler, transport)
-        if len(self.connections) > _MAX_CONNECTIONS:
-            transport.abort()
 
     def _arrived(
         self,
@@ -99,7 +106,10 @@ class _Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._await_head()
+        if self._limits.full:
+            self.force_close()
+        else:
+            self._await_head()
 
     def data_received(self, data: bytes) -> None:
         if not self._in_request:

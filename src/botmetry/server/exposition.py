@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
+from botmetry.server.filtering import render_samples
 from botmetry.server.negotiation import Format
 from botmetry.server.shared_work import SharedWork
 from botmetry.server.source import Source
@@ -64,10 +65,13 @@ class Exposition:
             plain = await self.render(page._replace(compressed=False))
             return await self._in_thread(lambda: gzip.compress(plain, _GZIP_LEVEL, mtime=0))
         await self._refreshes.run(None, self._refresh)
+        return await self._in_thread(lambda: self._rendered(page))
+
+    def _rendered(self, page: Page) -> bytes:
         registry, openmetrics = self._source.registry, page.format.is_openmetrics
-        return await self._in_thread(
-            lambda: registry.render(openmetrics=openmetrics, names=page.names or None)
-        )
+        if page.names:
+            return render_samples(registry, page.names, openmetrics=openmetrics)
+        return registry.render(openmetrics=openmetrics)
 
     async def _refresh(self) -> None:
         """Refresh, or go on with the values of the last time: an old number is better than no scrape."""

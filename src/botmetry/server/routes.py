@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -54,26 +53,26 @@ class Routes:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the response to `request`; a failure of ours is counted and answered 500."""
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
+        response = self._refusal(request) or await self._answer(request)
+        response.headers["Server"] = "botmetry"  # instead of the versions of Python and aiohttp
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
         try:
             return await self._routes[request.path](request)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:  # noqa: BLE001 -- a broken collector must show as a failed scrape
             self._source.internal_error(f"server{request.path}", error)
             return _text(500, "the metrics could not be rendered; the program's log says why")
 
     def _refusal(self, request: web.BaseRequest) -> web.Response | None:
         """Return the answer to a request that gets no further, None for the others."""
-        if request.path not in self._routes:
-            return _text(404, "nothing here; see /")
         # /healthz stays open: the platform that restarts a hung process holds no credentials.
         if request.path != "/healthz" and not self._authorization.allows(
             request.headers.get("Authorization", "")
         ):
             return _text(401, "credentials needed", {"WWW-Authenticate": self._authorization.challenge})
+        if request.path not in self._routes:
+            return _text(404, "nothing here; see /")
         if request.method not in {"GET", "HEAD"}:
             return _text(405, f"{request.method} is not possible here", {"Allow": "GET, HEAD"})
         if (request.content_length or 0) > self._settings.max_request_bytes:

@@ -26,6 +26,9 @@ _CLOSE_SECONDS = 10.0
 # A TLS peer that never says goodbye holds `aclose` up no longer than this.
 _TLS_GOODBYE_SECONDS = 1.0
 
+# What a listener has accepted is a connection after so many turns of the loop: a task, its first step, the protocol.
+_TURNS_TO_A_CONNECTION = 3
+
 
 class Serving:
     """A metrics server that is about to start: `async with` it, or `await` it for a handle to close yourself.
@@ -121,13 +124,22 @@ class MetricsServer:
 
     async def _close(self) -> None:
         self._loop_lag.stop()
-        for listener in self._listeners:
-            listener.close()
-        # What was accepted in this step of the loop must begin to be handled before idle connections are told apart.
-        await asyncio.sleep(0)
-        self._connections.pre_shutdown()
-        await self._connections.shutdown(_CLOSE_SECONDS)
+        await self._stop_accepting()
+        await self._connections.aclose(_CLOSE_SECONDS)
         await self._readiness.aclose()
         await self._exposition.aclose()
         for listener in self._listeners:
             await listener.wait_closed()
+
+    async def _stop_accepting(self) -> None:
+        """Close the listeners, but not in the same turn of the loop in which one has accepted a connection.
+
+        asyncio of Python 3.11 would forget that connection, and leave it open for as long as the process lives.
+        """
+        loop = asyncio.get_running_loop()
+        for sock in (sock for listener in self._listeners for sock in listener.sockets):
+            loop.remove_reader(sock.fileno())
+        for _ in range(_TURNS_TO_A_CONNECTION):
+            await asyncio.sleep(0)
+        for listener in self._listeners:
+            listener.close()

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
+from prometheus_client.metrics_core import Metric
+
 __all__ = ["Check", "Runtime", "Source", "SourceRegistry"]
 
 
@@ -29,8 +31,12 @@ class Check(Protocol):
 class SourceRegistry(Protocol):
     """The part of the metric registry that a scrape uses."""
 
-    def render(self, *, openmetrics: bool = False, names: Iterable[str] | None = None) -> bytes:
-        """Return the exposition, of all metrics or of those with these sample names; called in a worker thread."""
+    def render(self, *, openmetrics: bool = False) -> bytes:
+        """Return the whole exposition; called in a worker thread."""
+        ...  # a protocol has no body
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics as prometheus_client's objects; called in a worker thread."""
         ...  # a protocol has no body
 
 

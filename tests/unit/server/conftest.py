@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 
 @dataclass
@@ -27,14 +28,17 @@ class StandInRegistry:
         self.go_on.set()
         self.error: Exception | None = None
 
-    def render(self, *, openmetrics: bool = False, names: Iterable[str] | None = None) -> bytes:
+    def render(self, *, openmetrics: bool = False) -> bytes:
         self.renderings += 1
         self.threads.add(threading.get_ident())
         assert self.go_on.wait(10)
         if self.error is not None:
             raise self.error
-        shown = ",".join(sorted(names or ()))
-        return f"# openmetrics={openmetrics}\nexample{{names={shown}}} {self.renderings}\n".encode()
+        return f"# openmetrics={openmetrics}\nexample {self.renderings}\n".encode()
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("example", "An example.", value=1)
+        yield GaugeMetricFamily("other", "Another example.", value=2)
 
 
 class StandInRuntime:
