@@ -161,6 +161,25 @@ def test_exemplars_lead_from_times_to_traces() -> None:
         assert all(target["exemplar"] for target in panel["targets"])
 
 
+@pytest.mark.parametrize(
+    ("uid", "title"),
+    [
+        ("botmetry-overview", "Errors by type"),
+        ("botmetry-ai", "AI tasks"),
+        ("botmetry-queues", "Failed by task"),
+        ("botmetry-database", "Failed statements"),
+        ("botmetry-redis", "Connection errors by service"),
+        ("botmetry-telemetry", "Log records"),
+    ],
+)
+def test_failures_lead_to_logs(uid: str, title: str) -> None:
+    """From a panel of failures one click leads to the lines of the same services and time."""
+    panel = next(panel for panel in _panels(DASHBOARDS[uid]) if panel["title"] == title)
+    assert [link["url"] for link in panel["links"]] == [
+        "/d/botmetry-logs?${service:queryparam}&${__url_time_range}"
+    ]
+
+
 def test_every_threshold_comes_from_an_alert() -> None:
     """A panel that is coloured names the alert whose threshold it draws."""
     for dashboard in DASHBOARDS.values():

@@ -71,7 +71,7 @@ def test_a_folder_without_a_stack_falls_back_on_this_project(tmp_path: Path, fil
 
 
 def test_prometheus_runs_it(files: StackFiles, tmp_path: Path, program: Callable[[str], str]) -> None:
-    """A real Prometheus loads the rendered files, evaluates every rule, serves the runbooks and understands every panel."""
+    """A real Prometheus loads the rendered files, evaluates the rules, serves runbooks, understands every panel."""
     program("prometheus")
     port, nobody = _free_port(), _free_port()
     stack = render_native(
@@ -155,3 +155,18 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def test_the_example_in_the_readme_runs(
+    files: StackFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What monitoring/README.md tells supervisors to write prints two command lines."""
+    text = (files.monitoring / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.+?)```", text, re.DOTALL)
+    monkeypatch.chdir(files.root)
+    exec(compile(example.replace("/var/lib/watch", str(tmp_path)), "README.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert [
+        f"--config.file={tmp_path / name}" in line
+        for name, line in zip(("prometheus.yml", "alertmanager.yml"), printed, strict=True)
+    ] == [True, True]

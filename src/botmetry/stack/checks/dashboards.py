@@ -8,7 +8,7 @@ from pathlib import Path
 
 from botmetry.stack.checks.problem import Problem
 from botmetry.stack.checks.promql import examine
-from botmetry.stack.dashboards.panels import JUST_ABOVE_ZERO
+from botmetry.stack.dashboards.alert_line import JUST_ABOVE_ZERO
 from botmetry.stack.files import StackFiles
 from botmetry.stack.located import Located, read_located
 from botmetry.stack.render import generated

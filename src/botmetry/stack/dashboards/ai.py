@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from botmetry.stack.dashboards.alert_line import line_of
 from botmetry.stack.dashboards.board import Board
-from botmetry.stack.dashboards.panels import Panel, Query, heat, line_of, lines, number
+from botmetry.stack.dashboards.panels import Panel, Query, heat, lines, number
 from botmetry.stack.dashboards.query import (
     buckets,
     count_rate,
@@ -163,7 +164,13 @@ def confidence_of_last_hour(rules: Rulebook) -> Panel:
 
 def tasks() -> Panel:
     query = Query(rate(m.ai_requests_total, "task", "model", "outcome"), "{{task}} {{model}} {{outcome}}")
-    return lines("AI tasks", "Tasks a second; model none means that no model was needed.", "reqps", query)
+    return lines(
+        "AI tasks",
+        "Tasks a second; model none means that no model was needed.",
+        "reqps",
+        query,
+        logs=True,
+    )
 
 
 def task_times(rules: Rulebook) -> Panel:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from botmetry.stack.dashboards.alert_line import line_of
 from botmetry.stack.dashboards.board import Board
-from botmetry.stack.dashboards.panels import Panel, Query, heat, line_of, lines, number
+from botmetry.stack.dashboards.panels import Panel, Query, heat, lines, number
 from botmetry.stack.dashboards.query import buckets, level, m, mean, quantile, rate, ratio
 from botmetry.stack.rulebook import Rulebook
 
@@ -177,7 +178,14 @@ def answer_time_spread() -> Panel:
 def errors_by_type(rules: Rulebook) -> Panel:
     query = Query(rate(m.bot_errors_total, "command", "error_type"), "{{command}} {{error_type}}")
     says = "Exceptions a second by command and class."
-    return lines("Errors by type", says, "reqps", query, line=line_of(rules, "BotHighErrorRate"))
+    return lines(
+        "Errors by type",
+        says,
+        "reqps",
+        query,
+        line=line_of(rules, "BotHighErrorRate"),
+        logs=True,
+    )
 
 
 def in_progress() -> Panel:

@@ -10,41 +10,25 @@ from typing import TypeAlias
 
 from grafana_foundation_sdk.builders import common as build_common
 from grafana_foundation_sdk.builders import dashboard as build
-from grafana_foundation_sdk.builders import (
-    heatmap as build_heatmap,
-)
-from grafana_foundation_sdk.builders import (
-    logs as build_logs,
-)
-from grafana_foundation_sdk.builders import (
-    loki,
-    prometheus,
-)
-from grafana_foundation_sdk.builders import (
-    stat as build_stat,
-)
-from grafana_foundation_sdk.builders import (
-    table as build_table,
-)
-from grafana_foundation_sdk.builders import (
-    timeseries as build_timeseries,
-)
+from grafana_foundation_sdk.builders import heatmap as build_heatmap
+from grafana_foundation_sdk.builders import logs as build_logs
+from grafana_foundation_sdk.builders import loki, prometheus
+from grafana_foundation_sdk.builders import stat as build_stat
+from grafana_foundation_sdk.builders import table as build_table
+from grafana_foundation_sdk.builders import timeseries as build_timeseries
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common, heatmap
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 
-from botmetry.stack.rulebook import Rulebook
+from botmetry.stack.dashboards.alert_line import FINE, Line
 
 __all__ = [
-    "JUST_ABOVE_ZERO",
     "LOKI",
     "PROMETHEUS",
-    "Line",
     "Panel",
     "Query",
     "heat",
-    "line_of",
     "lines",
     "log_lines",
     "log_rates",
@@ -56,12 +40,6 @@ Panel: TypeAlias = Builder[model.Panel]
 
 PROMETHEUS = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 LOKI = model.DataSourceRef(type_val="loki", uid="${loki}")
-
-# Grafana colours a value that equals a threshold as above it; "more than none" has to begin a little higher.
-JUST_ABOVE_ZERO = 1e-9
-
-_GREEN, _ORANGE, _RED = "green", "orange", "red"
-_COLOURS = {"critical": _RED, "warning": _ORANGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,39 +55,6 @@ class Query:
     expr: str
     legend: str = ""
     exemplars: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Where an alert begins, drawn into a panel.
-
-    Attributes:
-        alert: Its name.
-        text: The comparison, as people read it.
-        steps: Grafana's colours from a value upwards; None is from the bottom.
-    """
-
-    alert: str
-    text: str
-    steps: tuple[tuple[float | None, str], ...]
-
-
-def line_of(rules: Rulebook, alert: str, *, complement: bool = False) -> Line:
-    """Return the line of `alert`; with `complement` for a panel that shows one minus what the alert compares.
-
-    Raises:
-        StackError: There is no such alert, or it compares with nothing.
-    """
-    threshold = rules.threshold(alert)
-    severity = rules.alerts[alert].rule.get("labels", "severity")
-    colour = _COLOURS.get(severity.text if severity else "", _ORANGE)
-    if complement:
-        value = round(1 - threshold.value, 9)
-        return Line(alert, f"{threshold}, shown as its complement", ((None, colour), (value, _GREEN)))
-    if threshold.operator == "==":
-        # Alarming at that value, fine above it.
-        return Line(alert, str(threshold), ((None, colour), (threshold.value + 1, _GREEN)))
-    return Line(alert, str(threshold), ((None, _GREEN), (threshold.value or JUST_ABOVE_ZERO, colour)))
 
 
 def number(
@@ -149,8 +94,21 @@ def lines(
     width: int = 8,
     top: float | None = None,
     stacked: bool = False,
+    logs: bool = False,
 ) -> Panel:
-    """Return values over time; `line` draws the alert's threshold, `top` fixes the upper end of the axis."""
+    """Return values over time.
+
+    Args:
+        title: Of the panel.
+        says: What it shows and what to make of it.
+        unit: Grafana's id of the unit.
+        queries: One line or family of lines each.
+        line: The alert whose threshold is drawn.
+        width: Of 24.
+        top: The upper end of the axis, where the values have one.
+        stacked: Values lie on each other.
+        logs: The panel leads to the log lines of the same services and time.
+    """
     panel = (
         build_timeseries.Panel()
         .title(title)
@@ -185,6 +143,8 @@ def lines(
         panel.stacking(build_common.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if top is not None:
         panel.max(top)
+    if logs:
+        panel.links([_logs_link()])
     for query in queries:
         panel.with_target(_target(query))
     return panel
@@ -285,6 +245,16 @@ def log_rates(title: str, says: str, unit: str, query: Query, *, width: int = 12
     )
 
 
+def _logs_link() -> build.DashboardLink:
+    """The log lines of the same services and the same time."""
+    return (
+        build.DashboardLink("Logs")
+        .type(model.DashboardLinkType.LINK)
+        .url("/d/botmetry-logs?${service:queryparam}&${__url_time_range}")
+        .tooltip("What the programs said at that time")
+    )
+
+
 def _target(query: Query, *, instant: bool = False) -> prometheus.Dataquery:
     target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).datasource(PROMETHEUS)
     if instant:
@@ -298,7 +268,7 @@ def _description(says: str, line: Line | None) -> str:
 
 
 def _thresholds(line: Line | None) -> build.ThresholdsConfig:
-    steps = line.steps if line is not None else ((None, _GREEN),)
+    steps = line.steps if line is not None else ((None, FINE),)
     return (
         build.ThresholdsConfig()
         .mode(model.ThresholdsMode.ABSOLUTE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from botmetry.stack.dashboards.alert_line import line_of
 from botmetry.stack.dashboards.board import Board
-from botmetry.stack.dashboards.panels import Panel, Query, heat, line_of, lines, number
+from botmetry.stack.dashboards.panels import Panel, Query, heat, lines, number
 from botmetry.stack.dashboards.query import buckets, level, m, quantile, rate, ratio
 from botmetry.stack.rulebook import Rulebook
 
@@ -120,7 +121,15 @@ def failures(rules: Rulebook) -> Panel:
     )
     says = "Share of each task that ended in an error or a timeout."
     line = line_of(rules, "QueueTasksFailing")
-    return lines("Failed by task", says, "percentunit", Query(share, "{{queue}} {{task}}"), line=line, top=1)
+    return lines(
+        "Failed by task",
+        says,
+        "percentunit",
+        Query(share, "{{queue}} {{task}}"),
+        line=line,
+        top=1,
+        logs=True,
+    )
 
 
 def run_times() -> Panel:

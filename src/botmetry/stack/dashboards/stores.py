@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from botmetry.stack.dashboards.alert_line import Line, line_of
 from botmetry.stack.dashboards.board import Board
-from botmetry.stack.dashboards.panels import Line, Panel, Query, heat, line_of, lines, number
+from botmetry.stack.dashboards.panels import Panel, Query, heat, lines, number
 from botmetry.stack.dashboards.query import buckets, count_rate, level, m, quantile, rate, ratio
 from botmetry.stack.rulebook import Rulebook
 
@@ -122,7 +123,7 @@ def statement_spread() -> Panel:
 
 def failures() -> Panel:
     query = Query(rate(m.db_queries_total, "operation", "table", outcome=_FAILED), "{{operation}} {{table}}")
-    return lines("Failed statements", "A second, by kind and table.", "ops", query)
+    return lines("Failed statements", "A second, by kind and table.", "ops", query, logs=True)
 
 
 def time_spent() -> Panel:
@@ -220,6 +221,7 @@ def lost_over_time(lost: Line) -> Panel:
         "ops",
         query,
         line=lost,
+        logs=True,
     )
 
 

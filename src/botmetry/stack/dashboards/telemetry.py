@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from botmetry.stack.dashboards.alert_line import Line, line_of
 from botmetry.stack.dashboards.board import Board
-from botmetry.stack.dashboards.panels import Line, Panel, Query, heat, line_of, lines, number, rows
+from botmetry.stack.dashboards.panels import Panel, Query, heat, lines, number, rows
 from botmetry.stack.dashboards.query import buckets, level, m, quantile, rate, series_of
 from botmetry.stack.rulebook import Rulebook
 
@@ -108,7 +109,14 @@ def loop_lag_spread() -> Panel:
 def log_levels(rules: Rulebook) -> Panel:
     query = Query(rate(m.log_records_total, "level"), "{{level}}")
     says = "Records a second by level, other libraries' included."
-    return lines("Log records", says, "ops", query, line=line_of(rules, "LogErrorBurst"))
+    return lines(
+        "Log records",
+        says,
+        "ops",
+        query,
+        line=line_of(rules, "LogErrorBurst"),
+        logs=True,
+    )
 
 
 def failing_parts(rules: Rulebook) -> Panel:
