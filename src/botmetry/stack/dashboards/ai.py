@@ -196,7 +196,7 @@ def task_time_spread() -> Panel:
 
 
 def pending() -> Panel:
-    query = Query(level(m.confirmations_pending, over="max"), "pending")
+    query = Query(level(m.confirmations_pending), "pending")
     return lines(
         "Waiting for users", "Open questions; those nobody answers expire after 24 hours.", "short", query
     )

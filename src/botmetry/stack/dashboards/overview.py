@@ -129,13 +129,13 @@ def ai_time(rules: Rulebook) -> Panel:
 
 
 def waiting_tasks(rules: Rulebook) -> Panel:
-    query = Query(level(m.queue_size, over="max", state="ready"))
+    query = Query(level(m.queue_size, state="ready"))
     says = "Tasks that wait for a worker, in the longest queue."
     return number("Waiting tasks", says, "short", query, line=line_of(rules, "QueueBacklog"))
 
 
 def oldest_task(rules: Rulebook) -> Panel:
-    query = Query(level(m.queue_oldest_task_age_seconds, over="max"))
+    query = Query(level(m.queue_oldest_task_age_seconds))
     says = "Age of the oldest waiting task of any queue."
     return number("Oldest task", says, "s", query, line=line_of(rules, "QueueOldestTaskTooOld"))
 

@@ -87,10 +87,12 @@ def buckets(histogram: MetricSpec, **where: str) -> str:
     return f"sum by (le) (increase({_select(histogram, '_bucket', (), where)}{_WINDOW}))"
 
 
-def level(gauge: MetricSpec, *by: str, over: str = "sum", **where: str) -> str:
-    """Return a gauge, aggregated with `over`: sum what processes share out, max what each of them sees whole."""
+def level(gauge: MetricSpec, *by: str, over: str = "", **where: str) -> str:
+    """Return a gauge, aggregated as the catalogue says its processes' values become one, or with `over`."""
     _expect(gauge, "gauge", "info")
-    return _aggregate(over, by, _select(gauge, "", by, where))
+    # What every process reads from a shared store is the same everywhere: the largest is as good as the latest.
+    across = "sum" if gauge.across == "sum" else "max"
+    return _aggregate(over or across, by, _select(gauge, "", by, where))
 
 
 def recorded(series: Series, *by: str) -> str:

@@ -42,19 +42,19 @@ def queues(rules: Rulebook) -> Board:
 
 
 def ready(rules: Rulebook) -> Panel:
-    query = Query(level(m.queue_size, over="max", state="ready", **_CHOSEN))
+    query = Query(level(m.queue_size, state="ready", **_CHOSEN))
     says = "Tasks that wait for a worker, in the longest queue."
     return number("Waiting", says, "short", query, line=line_of(rules, "QueueBacklog"))
 
 
 def oldest(rules: Rulebook) -> Panel:
-    query = Query(level(m.queue_oldest_task_age_seconds, over="max", **_CHOSEN))
+    query = Query(level(m.queue_oldest_task_age_seconds, **_CHOSEN))
     says = "Age of the oldest task that waits: the number users feel."
     return number("Oldest task", says, "s", query, line=line_of(rules, "QueueOldestTaskTooOld"))
 
 
 def dead(rules: Rulebook) -> Panel:
-    query = Query(level(m.queue_size, over="max", state="dead", **_CHOSEN))
+    query = Query(level(m.queue_size, state="dead", **_CHOSEN))
     return number(
         "Given up",
         "Dead letters that wait for a person.",
@@ -88,13 +88,13 @@ def wait() -> Panel:
 
 
 def sizes(rules: Rulebook) -> Panel:
-    query = Query(level(m.queue_size, "queue", "state", over="max", **_CHOSEN), "{{queue}} {{state}}")
+    query = Query(level(m.queue_size, "queue", "state", **_CHOSEN), "{{queue}} {{state}}")
     says = "As Redis has it. Every watcher sees the same, so the largest is shown, not the sum."
     return lines("Queue size", says, "short", query, line=line_of(rules, "QueueBacklog"))
 
 
 def age(rules: Rulebook) -> Panel:
-    query = Query(level(m.queue_oldest_task_age_seconds, "queue", over="max", **_CHOSEN), "{{queue}}")
+    query = Query(level(m.queue_oldest_task_age_seconds, "queue", **_CHOSEN), "{{queue}}")
     says = "A straight climb: nobody takes tasks. A sawtooth: a lower priority starves."
     return lines("Age of the oldest task", says, "s", query, line=line_of(rules, "QueueOldestTaskTooOld"))
 
@@ -180,7 +180,7 @@ def given_up(rules: Rulebook) -> Panel:
         "Dead letters",
         "What lies there, and what comes in a second.",
         "short",
-        Query(level(m.queue_size, "queue", over="max", state="dead", **_CHOSEN), "{{queue}} lying"),
+        Query(level(m.queue_size, "queue", state="dead", **_CHOSEN), "{{queue}} lying"),
         Query(rate(m.queue_tasks_dead_lettered_total, "queue", **_CHOSEN), "{{queue}} a second"),
         line=line_of(rules, "QueueDeadLetters"),
     )
