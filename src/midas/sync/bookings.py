@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from midas.domain.merchants import normalise
@@ -101,7 +102,8 @@ def one_line(text: str) -> str:
 
 
 def _content(booking: Booking) -> str:
-    amount = booking.money.amount.normalize()
+    # 1.50 and 1.5 are one amount, and so are 0 and -0.
+    amount = booking.money.amount.normalize() if booking.money.amount else Decimal(0)
     parts = (
         booking.account,
         booking.occurred_at.isoformat(),

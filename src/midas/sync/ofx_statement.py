@@ -34,6 +34,9 @@ _MUST_CLOSE: Final = (b"STMTTRN", b"BANKTRANLIST", b"STMTRS", b"CCSTMTRS", b"OFX
 
 _STATEMENTS: Final = ("STMTRS", "CCSTMTRS")
 _ACCOUNTS: Final = ("BANKACCTFROM", "CCACCTFROM")
+_MOST_TAGS: Final = 1_500_000
+"""Fifty thousand bookings of ten elements have a million; ten megabytes of tags would be a tree of half a gigabyte."""
+
 _LONGEST_HEADER: Final = 8 * 1024
 _POSITION: Final = re.compile(r"position=\[(\d+):")
 _DATE: Final = DateTime()
@@ -84,6 +87,8 @@ def _read_tree(name: str, data: bytes) -> Element:
     start = data.find(b"<OFX>")
     if not 0 <= start <= _LONGEST_HEADER:
         raise StatementError(name, None, "is not OFX: there is no <OFX> behind the header")
+    if data.count(b"<") > _MOST_TAGS:
+        raise StatementError(name, None, "has far more elements than a statement needs")
     first_line = data.count(b"\n", 0, start) + 1
     body = _without_cdata(name, data[start:], first_line)
     tree = OFXTree()
@@ -122,7 +127,9 @@ def _read_account(reading: _Reading, statement: Element) -> None:
     account = next((_text(found, "ACCTID") for tag in _ACCOUNTS for found in statement.iter(tag)), "")
     currency = _text(statement, "CURDEF").upper()
     if not is_currency(currency):
-        raise reading.wrong(f"the statement's currency is {currency[:20]!r} and not an ISO 4217 code")
+        raise StatementError(
+            reading.name, None, f"its currency is {currency[:20]!r} and not an ISO 4217 code"
+        )
     for element in statement.iter("STMTTRN"):
         reading.bookings.append(_booking(reading, element, account, currency))
     for element in statement.iter("LEDGERBAL"):
@@ -193,20 +200,18 @@ def _lines_of(data: bytes, tag: bytes) -> list[int]:
 
 
 def _check_closed(name: str, data: bytes, tag: bytes) -> None:
-    position = 0
-    is_open = False
+    opened: int | None = None
     for match in re.finditer(b"<(/?)" + tag + b">", data):
-        if bool(match[1]) != is_open:
-            position = position if is_open else match.start()
+        is_end = bool(match[1])
+        if is_end and opened is None:
+            line = data.count(b"\n", 0, match.start()) + 1
+            raise StatementError(name, line, f"is broken OFX: </{tag.decode()}> ends nothing")
+        if not is_end and opened is not None:
             break
-        is_open, position = not is_open, match.start()
-    else:
-        if not is_open:
-            return
-    line = data.count(b"\n", 0, position) + 1
-    raise StatementError(
-        name, line, f"is broken OFX: <{tag.decode()}> and </{tag.decode()}> do not alternate"
-    )
+        opened = None if is_end else match.start()
+    if opened is not None:
+        line = data.count(b"\n", 0, opened) + 1
+        raise StatementError(name, line, f"is broken OFX: <{tag.decode()}> does not end")
 
 
 def _short(error: BaseException) -> str:
