@@ -52,8 +52,7 @@ class Registry:
         self._failed = failed
         self._overflowed = overflowed
         self._metrics: dict[str, AnyMetric] = {}
-        self._foreign = CollectorRegistry(auto_describe=False)
-        self._has_foreign = False
+        self._beside = _Beside()
         self._lock = Lock()
 
     def counter(self, spec: MetricSpec) -> Counter:
@@ -92,12 +91,18 @@ class Registry:
 
     def register(self, collector: Collector) -> None:
         """Expose a prometheus_client collector, or a whole prometheus_client registry, beside our metrics."""
-        self._foreign.register(collector)
-        self._has_foreign = True
+        self._beside.theirs.register(collector)
 
     def unregister(self, collector: Collector) -> None:
         """Take back `register`."""
-        self._foreign.unregister(collector)
+        self._beside.theirs.unregister(collector)
+
+    def register_process(self, collector: Collector) -> None:
+        """Expose a collector of the process itself, unless a registered registry brings the same metrics.
+
+        These are left out of `collect`: a prometheus_client registry that we are registered in has its own.
+        """
+        self._beside.process.register(collector)
 
     def render(self, *, openmetrics: bool = False, names: Iterable[str] | None = None) -> bytes:
         """Return the exposition: text format 0.0.4, or OpenMetrics 1.0.
@@ -112,15 +117,14 @@ class Registry:
         ]
         pieces = [piece for metric in chosen for piece in metric.render(openmetrics=openmetrics)]
         ours = "".join(pieces).encode()
-        theirs = self._render_foreign(wanted, openmetrics=openmetrics) if self._has_foreign else b""
+        theirs = self._beside.render(wanted, openmetrics=openmetrics)
         return ours + theirs + (_EOF if openmetrics else b"")
 
     def collect(self) -> Iterator[Family]:
         """Yield every metric as prometheus_client's own families."""
         for metric in self.metrics():
             yield _family(metric)
-        if self._has_foreign:
-            yield from self._foreign.collect()
+        yield from self._beside.theirs.collect()
 
     def describe(self) -> Iterator[Family]:
         """Yield every metric without samples, which lets another registry see clashing names."""
@@ -154,12 +158,46 @@ class Registry:
             if name in taken:
                 raise MetricError(spec.name, f"its sample {name} would collide with {taken[name].spec.name}")
 
-    def _render_foreign(self, wanted: frozenset[str] | None, *, openmetrics: bool) -> bytes:
-        source = self._foreign if wanted is None else self._foreign.restricted_registry(wanted)
+
+class _Beside:
+    """The collectors of others that are exposed with ours."""
+
+    def __init__(self) -> None:
+        self.theirs = CollectorRegistry(auto_describe=False)
+        self.process = CollectorRegistry(auto_describe=False)
+
+    def render(self, names: frozenset[str] | None, *, openmetrics: bool) -> bytes:
+        families = _Families(self._families() if names is None else _only(self._families(), names))
         if not openmetrics:
-            return generate_latest(source)
-        text: bytes = generate_latest_openmetrics(source)  # type: ignore[no-untyped-call]
+            return generate_latest(families)
+        text: bytes = generate_latest_openmetrics(families)  # type: ignore[no-untyped-call]
         return text.removesuffix(_EOF)
+
+    def _families(self) -> Iterator[Family]:
+        seen: set[str] = set()
+        for family in self.theirs.collect():
+            seen.add(family.name)
+            yield family
+        yield from (family for family in self.process.collect() if family.name not in seen)
+
+
+class _Families:
+    """Families that were chosen already, for prometheus_client's writers."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        return self._families
+
+
+def _only(families: Iterable[Family], names: frozenset[str]) -> Iterator[Family]:
+    for family in families:
+        chosen = [sample for sample in family.samples if sample.name in names]
+        if chosen:
+            part = Family(family.name, family.documentation, family.type, family.unit)
+            part.samples = chosen
+            yield part
 
 
 def _empty_family(spec: MetricSpec) -> Family:

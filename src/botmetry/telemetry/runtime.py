@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from botmetry import __version__
 from botmetry.metrics import AnyMetric
@@ -25,7 +25,7 @@ class Runtime:
         for level in ("debug", "info", "warning", "error", "critical"):
             self._records.labels(level)  # an explicit 0 from the start
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=workshop.registry)  # type: ignore[arg-type]  # it asks for nothing but `register`
+            workshop.registry.register_process(collector(registry=CollectorRegistry()))
 
     def event_loop_lag(self, seconds: float) -> None:
         """Observe how late a timer ran, in seconds."""
