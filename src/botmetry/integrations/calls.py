@@ -105,5 +105,6 @@ def _judged(judge: Judge, error: BaseException | None, failed: Failed) -> Verdic
     try:
         return judge(error)
     except Exception as failure:  # noqa: BLE001 -- see above
+        failure.__context__ = None  # the exception that must not be quoted
         failed("integrations", failure)
         return Verdict(outcome_of(error), {"error_type": type(error).__name__})

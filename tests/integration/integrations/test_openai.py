@@ -53,9 +53,16 @@ async def answer(request: web.Request) -> web.StreamResponse:
     return web.json_response(body if model == "no-usage" else {**body, "usage": USAGE})
 
 
+async def broken_stream(response: web.StreamResponse) -> web.StreamResponse:
+    await response.write(b'data: {"error": {"message": "overloaded"}}\n\n')
+    return response
+
+
 async def stream(request: web.Request, asked: dict[str, object]) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
+    if asked["model"] == "breaks":
+        return await broken_stream(response)
     base = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": asked["model"]}
     for word in ("Hello", " there"):
         choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
@@ -221,6 +228,29 @@ async def test_a_failing_stream_is_an_error(client, seen):
     assert inferences(seen) == {("InternalServerError", "broken"): 1}
 
 
+async def test_a_stream_that_breaks_is_an_error(client, sync_client, seen):
+    """A stream that ends with an error counts as it, once, for both kinds of client."""
+    stream = await ask(client, "breaks", stream=True)
+    with pytest.raises(openai.APIError, match="overloaded"):
+        await anext(stream)
+
+    def read():
+        return next(ask(sync_client, "breaks", stream=True))
+
+    with pytest.raises(openai.APIError, match="overloaded"):
+        await asyncio.to_thread(read)
+
+    assert inferences(seen) == {("APIError", "breaks"): 2}
+
+
+async def test_a_raw_stream_is_counted(client, seen):
+    """A streamed raw response is one call until its head; its chunks are read elsewhere."""
+    raw = client.chat.completions.with_raw_response
+    await raw.create(model=MODEL, messages=[], stream=True)
+
+    assert inferences(seen) == {("", MODEL): 1}
+
+
 async def test_copies_are_observed(client, seen):
     """A client made with `with_options` is observed like the one it was made from, until the undo."""
     undo = integration.instrument(client, object())
@@ -262,14 +292,25 @@ async def test_content_is_never_told(client, seen, log_lines):
 async def test_it_can_be_taken_back(client, telemetry, seen):
     """After the undo nothing is counted, doing it twice does no harm, and observing again works."""
     undo = integration.instrument(client, telemetry)
+    copied = client.with_options
     undo()
     undo()
     await ask(client)
+    await ask(copied(timeout=5))
     assert inferences(seen) == {}
     integration.instrument(client, telemetry, provider="local")
     await ask(client)
 
     assert seen.nonzero(DURATION) == {("", "chat", "local", MODEL): 1}
+
+
+async def test_a_synchronous_client_can_be_taken_back(sync_client, telemetry, seen):
+    """Also what was taken from the client before the undo passes calls on."""
+    create = sync_client.chat.completions.create
+    integration.instrument(sync_client, telemetry)()
+    await asyncio.to_thread(create, model=MODEL, messages=[])
+
+    assert inferences(seen) == {}
 
 
 async def test_a_broken_telemetry_does_not_reach_the_call(client, telemetry, seen, monkeypatch):

@@ -70,6 +70,21 @@ async def test_a_taken_port_is_an_error_in_the_caller(telemetry):
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def test_a_start_that_fails_late_leaves_nothing_behind(serving, monkeypatch):
+    """When the event loop refuses the sockets they are closed, and the error reaches the caller."""
+    files = open_files()
+
+    async def refuse(*_, **__):
+        raise MemoryError("no room for a server")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_server", refuse)
+    with pytest.raises(MemoryError, match="no room"):
+        await serving()
+
+    assert open_files() == files
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_the_port_is_free_again_at_once(telemetry, serving, http):
     """A server can be started on the port of one that just served a scrape and was closed."""
     async with serving() as first, http.get(first.url + "/metrics") as response:
