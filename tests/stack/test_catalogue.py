@@ -44,7 +44,8 @@ def test_promised_alerts(files: StackFiles, alert: str) -> None:
     """The seven promised alerts exist with the promised thresholds over the promised metrics."""
     threshold, metrics = PROMISED[alert]
     found = read_rulebook(files).alerts[alert]
-    assert (str(found.threshold), found.examined.metrics) == (threshold, metrics)
+    assert str(found.threshold) == threshold
+    assert metrics <= found.examined.metrics  # a guard may read others
 
 
 def test_other_programs_series_do_not_hide_ours() -> None:

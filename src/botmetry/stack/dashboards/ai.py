@@ -166,7 +166,7 @@ def tasks() -> Panel:
     query = Query(rate(m.ai_requests_total, "task", "model", "outcome"), "{{task}} {{model}} {{outcome}}")
     return lines(
         "AI tasks",
-        "Tasks a second; model none means that no model was needed.",
+        "Tasks a second. The model is what answered: a language model, rules, statistics.",
         "reqps",
         query,
         logs=True,
