@@ -8,10 +8,11 @@ Past the limit, a label value that the metric has not seen becomes `__other__` w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from copy import copy
 from itertools import accumulate
 from threading import Lock
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeAlias, TypeVar
 
 from botmetry.errors import MetricError
 from botmetry.metrics.catalogue import OTHER
@@ -19,13 +20,30 @@ from botmetry.metrics.format import exemplar_text, head, number, series_text, va
 from botmetry.metrics.series import CounterSeries, Exemplar, GaugeSeries, HistogramSeries, Labels, Shared
 from botmetry.metrics.spec import MetricSpec
 
-__all__ = ["OVERFLOW_SERIES", "AnyMetric", "Counter", "Gauge", "Histogram", "Metric"]
+__all__ = ["OVERFLOW_SERIES", "AnyMetric", "Counter", "Gauge", "Histogram", "Metric", "overflow_key"]
 
 OVERFLOW_SERIES: Final = 32
 """Series that may exist past the limit, for the known values of the other labels (outcomes, states)."""
 
 _Series = TypeVar("_Series", CounterSeries, GaugeSeries, HistogramSeries)
-_Values = tuple[str, ...]
+_Values: TypeAlias = tuple[str, ...]
+
+
+def overflow_key(
+    key: _Values, known: tuple[frozenset[str], ...], taken: Container[_Values], *, room: bool
+) -> _Values:
+    """Return the label values under which a metric past its limit counts `key`.
+
+    Args:
+        key: What was asked for.
+        known: The values that the metric has for each label.
+        taken: The series that it has.
+        room: Whether there may be one more.
+    """
+    folded = tuple(value if value in seen else OTHER for value, seen in zip(key, known, strict=True))
+    if folded == key or not (room or folded in taken):
+        return (OTHER,) * len(key)
+    return folded
 
 
 class Metric(ABC, Generic[_Series]):
@@ -39,15 +57,27 @@ class Metric(ABC, Generic[_Series]):
     def __init__(
         self,
         spec: MetricSpec,
-        make: Callable[[Shared, str], _Series],
+        make: Callable[[Shared, str, _Values], _Series],
         *,
         limit: int | None,
         failed: Callable[[str, BaseException], None],
         overflowed: Callable[[str], None],
+        forget: Callable[[_Values | None, list[_Series]], None] | None = None,
     ) -> None:
+        """Declare the metric.
+
+        Args:
+            spec: What it is.
+            make: Makes a series: of what all of them share, its text and its label values.
+            limit: Series it may have before it overflows; None for no limit.
+            failed: Called with the metric's name and what was wrong with a value.
+            overflowed: Called with the metric's name at each look-up past the limit.
+            forget: Called with the label values that were removed, None for all, and the series that were here.
+        """
         self.spec = spec
         self.limit = limit
-        self._make: Callable[[Shared, str], _Series] = make
+        self._make: Callable[[Shared, str, _Values], _Series] = make
+        self._forget: Callable[[_Values | None, list[_Series]], None] | None = forget
         self._shared = Shared(spec.name, spec.buckets, failed)
         self._overflowed = overflowed
         self._series: dict[_Values, _Series] = {}
@@ -67,16 +97,33 @@ class Metric(ABC, Generic[_Series]):
 
     def remove(self, *values: object) -> None:
         """Forget one series; unknown values are forgotten already."""
+        key = tuple(valid_unicode(str(value)) for value in values)
         with self._adding:
-            self._series.pop(tuple(valid_unicode(str(value)) for value in values), None)
+            series = self._series.pop(key, None)
+        if self._forget is not None:
+            self._forget(key, [] if series is None else [series])
 
     def clear(self) -> None:
         """Forget all series; a metric without labels starts again at 0."""
         with self._adding:
+            gone = list(self._series.values())
             self._series.clear()
             self._known = None
+        if self._forget is not None:
+            self._forget(None, gone)
         if not self.spec.labels:
             self._add(())
+
+    def with_series(self, series: dict[_Values, _Series]) -> Self:
+        """Return a metric of the same declaration that shows these series instead of its own."""
+        other = copy(self)
+        other._series = series  # noqa: SLF001 - it is a copy of this one
+        return other
+
+    def renew_locks(self) -> None:
+        """Take new locks: in a forked child, where a lock that another thread held would never be released."""
+        self._adding = Lock()
+        self._shared.lock = Lock()
 
     def series(self) -> list[tuple[_Values, _Series]]:
         """Return the series with their label values, as they are now."""
@@ -119,18 +166,15 @@ class Metric(ABC, Generic[_Series]):
             if self._known is None:
                 self._known = tuple(map(frozenset, zip(*self._series, strict=True)))
             known = self._known
-        folded = tuple(value if value in seen else OTHER for value, seen in zip(key, known, strict=True))
-        full = len(self._series) >= (self.limit or 0) + OVERFLOW_SERIES
-        everything = (OTHER,) * len(key)
-        if folded == key or (full and folded not in self._series):
-            folded = everything
+        room = len(self._series) < (self.limit or 0) + OVERFLOW_SERIES
+        folded = overflow_key(key, known, self._series, room=room)
         return self._series.get(folded) or self._add(folded)
 
     def _add(self, key: _Values) -> _Series:
         with self._adding:
             series = self._series.get(key)
             if series is None:
-                series = self._make(self._shared, series_text(self.spec, key))
+                series = self._make(self._shared, series_text(self.spec, key), key)
                 self._series[key] = series
             return series
 

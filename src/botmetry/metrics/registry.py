@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from threading import Lock
 from typing import Protocol, TypeVar
+from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric as Family
@@ -14,8 +16,9 @@ from prometheus_client.samples import Exemplar as ClientExemplar
 
 from botmetry.errors import MetricError
 from botmetry.metrics.format import bound_text
+from botmetry.metrics.keeping import InMemory, Keeping, Options
 from botmetry.metrics.metric import AnyMetric, Counter, Gauge, Histogram
-from botmetry.metrics.series import CounterSeries, Exemplar, GaugeSeries, HistogramSeries
+from botmetry.metrics.series import CounterSeries, Exemplar, HistogramSeries
 from botmetry.metrics.spec import MetricSpec
 
 __all__ = ["Collector", "Registry"]
@@ -46,14 +49,27 @@ class Registry:
         series_limits: Mapping[str, int | None] | None = None,
         failed: Callable[[str, BaseException], None],
         overflowed: Callable[[str], None],
+        keeping: Keeping | None = None,
     ) -> None:
+        """Make an empty registry.
+
+        Args:
+            series_limit: Series a metric may have; None for no limit.
+            series_limits: Other limits for single metrics, by name.
+            failed: Called with a metric's name and what was wrong with a value.
+            overflowed: Called with a metric's name at each look-up past its limit.
+            keeping: Where the numbers are kept; by default in this process, for itself.
+        """
         self._series_limit = series_limit
         self._series_limits = dict(series_limits or {})
         self._failed = failed
         self._overflowed = overflowed
         self._metrics: dict[str, AnyMetric] = {}
+        self._unregistered: list[Counter] = []
         self._beside = _Beside()
+        self._keeping = keeping or InMemory()
         self._lock = Lock()
+        _registries.add(self)
 
     def counter(self, spec: MetricSpec) -> Counter:
         """Declare a counter, or return it when it is declared alike already.
@@ -61,25 +77,21 @@ class Registry:
         Raises:
             MetricError: The name is taken by another declaration.
         """
-        return self._declare(
-            spec, Counter, lambda limit: Counter(spec, CounterSeries, limit=limit, **self._callbacks())
-        )
+        return self._declare(spec, Counter, self._keeping.counter)
 
     def gauge(self, spec: MetricSpec) -> Gauge:
         """Declare a gauge or an info metric; see `counter`."""
-        return self._declare(
-            spec, Gauge, lambda limit: Gauge(spec, GaugeSeries, limit=limit, **self._callbacks())
-        )
+        return self._declare(spec, Gauge, self._keeping.gauge)
 
     def histogram(self, spec: MetricSpec) -> Histogram:
         """Declare a histogram; see `counter`."""
-        return self._declare(
-            spec, Histogram, lambda limit: Histogram(spec, HistogramSeries, limit=limit, **self._callbacks())
-        )
+        return self._declare(spec, Histogram, self._keeping.histogram)
 
     def unregistered_counter(self, spec: MetricSpec) -> Counter:
         """Make a counter that is not exposed, with the same limits: one half of a difference."""
-        return Counter(spec, CounterSeries, limit=self._series_limit, **self._callbacks())
+        made = self._keeping.counter(spec, self._options(self._series_limit, exposed=False))
+        self._unregistered.append(made)
+        return made
 
     def limit(self, name: str, series_limit: int | None) -> None:
         """Set the number of series a metric may have, before it is declared."""
@@ -88,6 +100,10 @@ class Registry:
     def metrics(self) -> list[AnyMetric]:
         """Return the declared metrics, in the order of their declaration."""
         return list(self._metrics.values())
+
+    def size(self, metric: AnyMetric) -> int:
+        """Return how many series a metric has, in all processes that share it."""
+        return self._keeping.size(metric)
 
     def register(self, collector: Collector) -> None:
         """Expose a prometheus_client collector, or a whole prometheus_client registry, beside our metrics."""
@@ -113,7 +129,7 @@ class Registry:
         """
         wanted = None if names is None else frozenset(names)
         chosen = [
-            metric for metric in self.metrics() if wanted is None or not wanted.isdisjoint(metric.spec.series)
+            metric for metric in self._shown() if wanted is None or not wanted.isdisjoint(metric.spec.series)
         ]
         pieces = [piece for metric in chosen for piece in metric.render(openmetrics=openmetrics)]
         ours = "".join(pieces).encode()
@@ -122,7 +138,7 @@ class Registry:
 
     def collect(self) -> Iterator[Family]:
         """Yield every metric as prometheus_client's own families."""
-        for metric in self.metrics():
+        for metric in self._shown():
             yield _family(metric)
         yield from self._beside.theirs.collect()
 
@@ -131,17 +147,26 @@ class Registry:
         for metric in self.metrics():
             yield _empty_family(metric.spec)
 
-    def _callbacks(self) -> dict[str, Callable[..., None]]:
-        return {"failed": self._failed, "overflowed": self._overflowed}
+    def renew_locks(self) -> None:
+        """Take new locks, here and in the metrics: in a forked child, where those held would never be released."""
+        self._lock = Lock()
+        for metric in (*self._metrics.values(), *self._unregistered):
+            metric.renew_locks()
+
+    def _shown(self) -> list[AnyMetric]:
+        return self._keeping.view(self.metrics())
+
+    def _options(self, limit: int | None, *, exposed: bool = True) -> Options:
+        return Options(limit, self._failed, self._overflowed, exposed)
 
     def _declare(
-        self, spec: MetricSpec, kind: type[_AnyMetric], make: Callable[[int | None], _AnyMetric]
+        self, spec: MetricSpec, kind: type[_AnyMetric], make: Callable[[MetricSpec, Options], _AnyMetric]
     ) -> _AnyMetric:
         with self._lock:
             there = self._metrics.get(spec.name)
             if there is None:
                 self._refuse_overlap(spec)
-                made = make(self._series_limits.get(spec.name, self._series_limit))
+                made = make(spec, self._options(self._series_limits.get(spec.name, self._series_limit)))
                 self._metrics[spec.name] = made
                 return made
         if isinstance(there, kind) and there.spec == spec:
@@ -198,6 +223,18 @@ def _only(families: Iterable[Family], names: frozenset[str]) -> Iterator[Family]
             part = Family(family.name, family.documentation, family.type, family.unit)
             part.samples = chosen
             yield part
+
+
+_registries: WeakSet[Registry] = WeakSet()
+
+
+def _renew_locks() -> None:
+    for registry in list(_registries):
+        registry.renew_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _empty_family(spec: MetricSpec) -> Family:

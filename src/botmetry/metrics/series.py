@@ -77,12 +77,14 @@ class CounterSeries:
 
     __slots__ = ("_exemplar", "_pending", "_shared", "_total", "text")
 
-    def __init__(self, shared: Shared, text: str) -> None:
+    def __init__(
+        self, shared: Shared, text: str, total: float = 0.0, exemplar: Exemplar | None = None
+    ) -> None:
         self.text = text
         self._shared = shared
         self._pending: list[float] = []
-        self._total = 0.0
-        self._exemplar: Exemplar | None = None
+        self._total = total
+        self._exemplar: Exemplar | None = exemplar
 
     def inc(self, amount: float = 1.0, exemplar: Labels | None = None) -> None:
         """Add `amount`.
@@ -124,11 +126,11 @@ class GaugeSeries:
 
     __slots__ = ("_function", "_pending", "_shared", "_value", "text")
 
-    def __init__(self, shared: Shared, text: str) -> None:
+    def __init__(self, shared: Shared, text: str, value: float = 0.0) -> None:
         self.text = text
         self._shared = shared
         self._pending: list[float | tuple[float]] = []
-        self._value = 0.0
+        self._value = value
         self._function: Callable[[], float] | None = None
 
     def set(self, value: float) -> None:
@@ -150,6 +152,10 @@ class GaugeSeries:
     def set_function(self, function: Callable[[], float]) -> None:
         """Ask `function` for the value at each scrape from now on."""
         self._function = function
+
+    def set_difference(self, started: CounterSeries, finished: HistogramSeries) -> None:
+        """Show at each scrape what was started and is not finished."""
+        self.set_function(lambda: started.value() - finished.count())
 
     def value(self) -> float:
         """Return the current value; NaN when the function that gives it fails."""
@@ -187,13 +193,20 @@ class HistogramSeries:
 
     __slots__ = ("_counts", "_exemplars", "_pending", "_shared", "_sum", "text")
 
-    def __init__(self, shared: Shared, text: str) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        text: str,
+        counts: list[int] | None = None,
+        total: float = 0.0,
+        exemplars: dict[int, Exemplar] | None = None,
+    ) -> None:
         self.text = text
         self._shared = shared
         self._pending: list[float | Exemplar] = []
-        self._counts = [0] * (len(shared.bounds) + 1)
-        self._sum = 0.0
-        self._exemplars: dict[int, Exemplar] | None = None
+        self._counts = counts or [0] * (len(shared.bounds) + 1)
+        self._sum = total
+        self._exemplars: dict[int, Exemplar] | None = exemplars
 
     def observe(self, value: float, exemplar: Labels | None = None) -> None:
         """Count `value` in its bucket, and keep `exemplar` (such as a trace id) as the bucket's example."""

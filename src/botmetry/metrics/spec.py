@@ -74,7 +74,9 @@ def _check_name(spec: MetricSpec) -> None:
     if spec.kind not in _KINDS:
         raise MetricError(spec.name, f"unknown kind {spec.kind!r}; use one of {', '.join(_KINDS)}")
     if spec.across not in _ACROSS:
-        raise MetricError(spec.name, f"across={spec.across!r} cannot be used; use one of {', '.join(_ACROSS)}")
+        raise MetricError(
+            spec.name, f"across={spec.across!r} cannot be used; use one of {', '.join(_ACROSS)}"
+        )
     if not _NAME.fullmatch(spec.name):
         raise MetricError(spec.name, "a name has letters, digits and underscores, and no digit first")
     if spec.kind == "counter" and not spec.name.endswith("_total"):
