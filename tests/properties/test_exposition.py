@@ -114,7 +114,11 @@ def test_the_openmetrics_text_of_a_counter_is_prometheus_clients():
     )
 
 
-@given(st.dictionaries(st.sampled_from(["trace_id", "span_id"]), st.text(max_size=40), max_size=2), st.floats(0, 2e7))
+# prometheus_client 0.26 cannot read a quotation mark in an exemplar's label, not even one that it wrote itself.
+UNQUOTED = st.text(st.characters(exclude_characters='"'), max_size=40)
+
+
+@given(st.dictionaries(st.sampled_from(["trace_id", "span_id"]), UNQUOTED, max_size=2), st.floats(0, 2e7))
 def test_exemplars_round_trip(labels, value):
     """An exemplar comes back with its labels and value, and only in OpenMetrics."""
     ours = registry()

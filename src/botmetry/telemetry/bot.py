@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from botmetry.instrument import Description, Instrument
 from botmetry.telemetry.active_users import WINDOWS, ActiveUsers
 from botmetry.telemetry.workshop import Kept, Workshop
@@ -27,15 +29,14 @@ class Bot:
         self._users = users or ActiveUsers()
         self._commands: Kept[str] = Kept()
         self._methods: Kept[str] = Kept()
-        active = workshop.gauge("bot_active_users")
-        for window, seconds in WINDOWS.items():
-            active.labels(window).set_function(lambda seconds=seconds: self._users.count(seconds))  # type: ignore[misc]
+        self._active = workshop.gauge("bot_active_users")
 
     def command(self, command: str) -> Instrument:
         """Count, log and trace the handling of a command: a decorator or a `with` block.
 
         Use a fixed name, never what the user typed: it becomes a label.
         """
+        self._show_users()
         return self._commands.get_or_make(command, lambda: self._make_command(command))
 
     def update(self, type: str) -> None:  # noqa: A002 - the label is called type, as Telegram calls it
@@ -44,6 +45,7 @@ class Bot:
 
     def user_seen(self, user_id: object) -> None:
         """Note that a user is active. The id is hashed and stays in this process."""
+        self._show_users()
         self._users.seen(user_id)
 
     def api_call(self, method: str) -> Instrument:
@@ -61,6 +63,12 @@ class Bot:
     def error(self, command: str, error_type: str) -> None:
         """Count an error that was handled inside a command, by exception class."""
         self._errors.labels(command, error_type).inc()
+
+    def _show_users(self) -> None:
+        """Expose the users from the first sign of a bot on: a worker has none, and its 0 would look like an outage."""
+        if not len(self._active):
+            for window, seconds in WINDOWS.items():
+                self._active.labels(window).set_function(partial(self._users.count, seconds))
 
     def _make_command(self, command: str) -> Instrument:
         started, seconds = self._started.labels(command), self._seconds.labels(command)
