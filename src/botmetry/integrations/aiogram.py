@@ -13,19 +13,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import Token
 from datetime import datetime
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from botmetry import context
-from botmetry.context import Fields
 from botmetry.errors import MissingExtraError
-from botmetry.instrument.outcome import outcome_of
+from botmetry.integrations.arrivals import Arrival, Arrived
 from botmetry.integrations.calls import TimedCall, UntimedCall, Verdict
 from botmetry.metrics import CATALOGUE
-from botmetry.tracing import Span
 
 if TYPE_CHECKING:
     from aiogram import Bot, Dispatcher
@@ -103,54 +98,21 @@ class _Updates:
         self._user_of = user_of
 
     async def __call__(self, handler: _Handler, update: Update, data: dict[str, Any]) -> Any:
-        with _Handling(self, update):
+        with Arrival(self.telemetry, "integrations.aiogram", lambda: self._arrived(update)):
             return await handler(update, data)
 
-    def arrived(self, update: Update, kind: str) -> int | None:
-        """Count an update and return who sent it."""
+    def _arrived(self, update: Update) -> Arrived:
+        kind = _kind_of(update)
         self.telemetry.bot.update(kind)
         age = _age_seconds(update, kind)
         if age is not None:
             self.telemetry.bot.polling_lag(age)
+        bound: dict[str, object] = {}
         user_id = self._user_of(update)
         if user_id is not None:
             self.telemetry.bot.user_seen(user_id)
-        return user_id
-
-
-class _Handling:
-    """A `with` block that is the handling of one update: its span, with the user bound."""
-
-    __slots__ = ("_bound", "_span", "_telemetry")
-
-    def __init__(self, updates: _Updates, update: Update) -> None:
-        self._telemetry = updates.telemetry
-        self._span: Span | None = None
-        self._bound: Token[Fields] | None = None
-        try:
-            kind = _kind_of(update)
-            user_id = updates.arrived(update, kind)
-            # The span of everything that the update causes; the façade makes spans for operations only.
-            tracer = self._telemetry._tracer  # noqa: SLF001
-            self._span = tracer.start(f"bot.update {kind}", "consumer", {"update_type": kind})
-            if user_id is not None:
-                self._bound = context.bind(user_id=user_id)
-        except Exception as error:  # noqa: BLE001 -- an update must be handled whatever the telemetry does
-            self._telemetry.internal_error("integrations.aiogram", error)
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if self._bound is not None:
-                context.unbind(self._bound)
-            if self._span is not None:
-                self._span.end(outcome_of(error), error, {})
-        except Exception as failure:  # noqa: BLE001 -- see above
-            self._telemetry.internal_error("integrations.aiogram", failure)
+            bound["user_id"] = user_id
+        return Arrived(f"bot.update {kind}", "consumer", {"update_type": kind}, bound)
 
 
 class _Calls:
