@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
+from midas.queue.cancellation import end
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -69,9 +71,7 @@ class Completions:
     async def aclose(self) -> None:
         """End the subscription. Whoever still waits, waits for his timeout."""
         if self._listener is not None:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
+            await end(self._listener)
             self._listener = None
 
     async def _listen(self) -> None:

@@ -34,6 +34,7 @@ from redis.exceptions import (
 )
 
 from midas.errors import QueueUnavailable
+from midas.queue.cancellation import cancellations, raise_if_cancelled
 
 if TYPE_CHECKING:
     from botmetry import Telemetry
@@ -99,6 +100,13 @@ def place_of(client: Redis | redis.Redis) -> str:
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}/{database}"
 
 
+def pool_state(client: Redis) -> dict[str, int]:
+    """Count a client's connections by state: idle, in_use and max; made for ``telemetry.redis.watch_pool``."""
+    pool = client.connection_pool
+    (idle, _), (in_use, _) = pool.get_connection_count()
+    return {"idle": idle, "in_use": in_use, "max": pool.max_connections}
+
+
 class Availability:
     """Knows whether Redis answers. May be told by any thread.
 
@@ -134,10 +142,12 @@ class Availability:
         measured = (
             self._telemetry.redis.operation(operation) if operation and self.is_there else nullcontext()
         )
+        cancelled_before = cancellations()
         try:
             with measured:
                 async with asyncio.timeout(within):
                     reply = await command()
+                raise_if_cancelled(cancelled_before)
         except _AWAY as error:
             raise self.missed(error) from error
         except ResponseError as error:

@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botmetry import Telemetry
-from botmetry.integrations import redis as observed_redis
 from midas.ai import Categorizer, LanguageModel
 from midas.confirmations import ConfirmationService
 from midas.confirmations.keys import EXPIRY_LEASE
-from midas.queue import AITaskQueue, LeaseKeeper, QueueKeys, connect, connect_from_thread
+from midas.errors import SettingsError, StoreUnavailable
+from midas.queue import AITaskQueue, LeaseKeeper, connect, connect_from_thread, pool_state
+from midas.queue.cancellation import end
 from midas.store import open_store
 from midas.sync import SyncService
 from midas.worker.consumer import Consumer
 from midas.worker.duties import Duty, perform
-from midas.worker.handlers import Handlers
+from midas.worker.handlers import Services, handlers
 from midas.worker.store_gate import StoreGate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from redis.asyncio import Redis
 
     from midas.queue import Task
     from midas.settings import Settings
     from midas.store import Store
+    from midas.worker.consumer import Handler
 
+CONCURRENCY: Final = 4
+"""Tasks at a time in one process: they wait for a language model most of the time, and it answers few at once."""
+DRAIN_SECONDS: Final = 20.0
+"""Time to finish what runs when told to stop: most tasks end within a second, and a restart is not to wait for ever."""
 RECOVERY_SECONDS: Final = 2.0
 """How often tasks of dead workers are looked for: with a lease of 15 s a task is with another worker within 20 s."""
-EXPIRY_SECONDS: Final = 30.0
+EXPIRY_SECONDS: Final = 10.0
 """How often expired confirmations are looked for; they live for a day."""
 _PING_SECONDS: Final = 1.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -43,19 +49,24 @@ async def run_worker(
     *,
     worker_id: str,
     metrics_port: int,
-    concurrency: int = 4,
     ready: asyncio.Event | None = None,
     stop: asyncio.Event | None = None,
+    concurrency: int = CONCURRENCY,
+    drain_seconds: float = DRAIN_SECONDS,
 ) -> None:
-    """Run tasks until `stop` is set or the process gets SIGTERM or SIGINT; a second signal gives back what runs.
+    """Run tasks until `stop` is set or the process gets SIGTERM or SIGINT; what runs is finished, the rest given back.
+
+    A second signal gives everything back at once. PostgreSQL and Redis may go away and come back at any later time;
+    only at the start it is an error when one does not answer.
 
     Args:
         settings: Where PostgreSQL, Redis and the language model are.
         worker_id: Who this is, in log lines and in the queue.
         metrics_port: TCP port of the metrics, 0 for a free one.
-        concurrency: Tasks at a time.
         ready: Is set once tasks are taken.
         stop: Ends the worker when it is set.
+        concurrency: Tasks at a time.
+        drain_seconds: Time to finish what runs.
 
     Raises:
         SettingsError: A setting is missing or impossible.
@@ -69,9 +80,18 @@ async def run_worker(
         with _stopped_by_signals(stop, hurry):
             async with AsyncExitStack() as stack:
                 server = await stack.enter_async_context(telemetry.serve(port=metrics_port))
-                consumer, keeper = await stack.enter_async_context(
-                    _open(settings, telemetry, worker_id, concurrency)
+                handled = await stack.enter_async_context(_open(settings, telemetry))
+                consumer = Consumer(
+                    handled.queue,
+                    handled.handlers,
+                    handled.gate,
+                    telemetry,
+                    worker_id=worker_id,
+                    concurrency=concurrency,
+                    drain_seconds=drain_seconds,
                 )
+                telemetry.add_check("consumer", consumer.check)
+                keeper = stack.enter_context(_keeper(settings.redis_url, handled.queue, consumer))
                 telemetry.log.info("worker.started", worker_id=worker_id, metrics=server.url)
                 ready.set()
                 await consumer.run(keeper, stop, hurry)
@@ -80,17 +100,22 @@ async def run_worker(
         telemetry.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Backends:
+    """What a consumer works with."""
+
+    queue: AITaskQueue
+    handlers: Mapping[str, Handler]
+    gate: StoreGate
+
+
 @asynccontextmanager
-async def _open(
-    settings: Settings, telemetry: Telemetry, worker_id: str, concurrency: int
-) -> AsyncIterator[tuple[Consumer, LeaseKeeper]]:
-    """Open the layers below the worker, and close them at the end."""
-    redis_url = settings.required("redis_url")
+async def _open(settings: Settings, telemetry: Telemetry) -> AsyncIterator[_Backends]:
+    """Open the layers below the worker, have them watched and looked after, and close them at the end."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.required("database_url"), telemetry))
-        redis = connect(redis_url)
+        redis = _client(settings)
         stack.push_async_callback(redis.aclose)
-        stack.callback(observed_redis.instrument(redis, telemetry))
         queue = await stack.enter_async_context(AITaskQueue(redis, telemetry=telemetry))
         await _ping(queue, redis)
         confirmations = ConfirmationService(redis, telemetry, availability=queue.availability)
@@ -104,13 +129,24 @@ async def _open(
         )
         gate = StoreGate(store.check, telemetry)
         stack.push_async_callback(gate.aclose)
-        handlers = Handlers(store, sync, telemetry).by_type()
-        consumer = Consumer(queue, handlers, gate, telemetry, worker_id=worker_id, concurrency=concurrency)
-        _report(telemetry, store, queue, redis, consumer)
-        duties = _duties(queue, confirmations)
-        await stack.enter_async_context(_performed(duties, redis, queue, telemetry))
-        keeper = stack.enter_context(_keeper(redis_url, queue, consumer))
-        yield consumer, keeper
+        telemetry.add_check("postgresql", store.check)
+        telemetry.add_check("redis", lambda: _ping(queue, redis))
+        telemetry.queue.watch(queue.name, queue.state)
+        telemetry.confirmations.watch(confirmations.pending_count)
+        telemetry.redis.watch_pool(lambda: pool_state(redis))
+        await stack.enter_async_context(
+            _performed(_duties(queue, sync, store, gate), redis, queue, telemetry)
+        )
+        yield _Backends(queue, handlers(Services(store, sync, telemetry)), gate)
+
+
+def _client(settings: Settings) -> Redis:
+    try:
+        return connect(settings.required("redis_url"))
+    except ValueError as error:
+        if isinstance(error, SettingsError):
+            raise
+        raise SettingsError("REDIS_URL", f"cannot be read ({error})") from None
 
 
 async def _model(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack) -> LanguageModel | None:
@@ -126,17 +162,19 @@ async def _model(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack
     return await stack.enter_async_context(model)
 
 
-def _report(telemetry: Telemetry, store: Store, queue: AITaskQueue, redis: Redis, consumer: Consumer) -> None:
-    telemetry.add_check("postgresql", store.check)
-    telemetry.add_check("redis", lambda: _ping(queue, redis))
-    telemetry.add_check("consumer", consumer.check)
+def _duties(queue: AITaskQueue, sync: SyncService, store: Store, gate: StoreGate) -> tuple[Duty, ...]:
+    async def expire() -> None:
+        if not gate.is_open:
+            return
+        try:
+            await store.check()  # before anything is found expired that could not be written down
+            await sync.expire_due()
+        except StoreUnavailable as error:
+            gate.close_for(error)
 
-
-def _duties(queue: AITaskQueue, confirmations: ConfirmationService) -> tuple[Duty, ...]:
-    lease = QueueKeys(queue.name).lease("recovery")
     return (
-        Duty("recover tasks", RECOVERY_SECONDS, lease, queue.recover),
-        Duty("expire confirmations", EXPIRY_SECONDS, EXPIRY_LEASE, confirmations.expire_due),
+        Duty("recover tasks", RECOVERY_SECONDS, queue.keys.lease("recovery"), queue.recover),
+        Duty("expire confirmations", EXPIRY_SECONDS, EXPIRY_LEASE, expire),
     )
 
 
@@ -151,9 +189,7 @@ async def _performed(
     try:
         yield
     finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await end(*running)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from midas.errors import QueueUnavailable, StoreUnavailable
 from midas.queue import InvalidTask, LeaseLost
+from midas.queue.cancellation import end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -182,7 +183,7 @@ class Consumer:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
                 await asyncio.gather(*(self._give_back(task) for task, _ in left))
-                await asyncio.gather(*(run for _, run in left), return_exceptions=True)
+                await end(*(run for _, run in left))
 
     async def _give_back(self, task: Task) -> None:
         with suppress(LeaseLost, QueueUnavailable):
@@ -192,13 +193,11 @@ class Consumer:
 
 async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
     """Wait for the first of them, end the others, and raise what the first raised."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    tasks = [asyncio.create_task(wait) for wait in waits]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
     for task in done:
         task.result()
 

@@ -1,123 +1,162 @@
-"""What a worker can do: a function for each type of task, from its payload to its result.
+"""What each type of task does: small functions from a payload to a result, and the table that names them.
 
-Results are plain JSON: amounts as text, moments as RFC 3339. The arithmetic of an analysis runs in a thread, so that
-ten thousand payments of one user do not keep the others waiting.
+Results are what MessagePack carries: amounts and instants are strings, ``"12.50"`` and RFC 3339.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final, cast
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-from midas.ai import TASK
-from midas.ai.analysis import analyze_spending, budget_recommendation, find_anomalies
-from midas.queue import InvalidTask
+import msgspec
+
+from midas.ai import TASK, analysis
 from midas.worker.blocking import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from botmetry import Telemetry
-    from midas.domain.transactions import Transaction
-    from midas.queue import Task
     from midas.store import Store
     from midas.sync import SyncService
     from midas.worker.consumer import Handler
 
-COMPARED_WITH_DAYS: Final = 365
-"""What is unusual is told from a year: seasons and yearly bills are in it."""
+Work: TypeAlias = "Callable[[Services, dict[str, Any]], Awaitable[dict[str, Any]]]"
+
+STATISTICS: Final = "statistics"
+"""Stands for the model where numbers are computed and no language model is asked."""
+COMPARED_DAYS: Final = 365
+"""A payment is strange in comparison with a year: what happens once a quarter is no news."""
 MONTH_DAYS: Final = 31
+MOST_DAYS: Final = 3660
+"""Ten years: whoever asks for more mistyped."""
 
 
-class Handlers:
-    """The four kinds of AI work.
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The layers below the worker.
 
-    Args:
+    Attributes:
         store: Where transactions are.
-        sync: Categorizes one and applies the answer.
-        telemetry: Where the analyses are counted as AI tasks.
+        sync: Categorizes and keeps what comes of it.
+        telemetry: Where AI tasks are measured.
+        now: Tells the time; for tests.
     """
 
-    def __init__(self, store: Store, sync: SyncService, telemetry: Telemetry) -> None:
-        self._store = store
-        self._sync = sync
-        self._telemetry = telemetry
-
-    def by_type(self) -> Mapping[str, Handler]:
-        """Return the handlers by the type of task."""
-        return {
-            TASK: self.categorize,
-            "analyze_spending": self.analyze_spending,
-            "budget_recommendation": self.recommend_budget,
-            "find_anomalies": self.find_anomalies,
-        }
-
-    async def categorize(self, task: Task) -> dict[str, Any]:
-        """File one transaction, or have its user asked: `user_id`, `transaction_id`, `description`, `amount`."""
-        applied = await self._sync.categorize(
-            _whole(task, "user_id"),
-            _whole(task, "transaction_id"),
-            str(task.payload.get("description", "")),
-            _amount(task),
-            str(task.payload.get("currency", "EUR")),
-        )
-        return cast("dict[str, Any]", _plain(asdict(applied)))
-
-    async def analyze_spending(self, task: Task) -> dict[str, Any]:
-        """Add up the last `days` of a user, by category."""
-        with self._telemetry.ai.task("analyze_spending", "statistics"):
-            payments = await self._since(task, _whole(task, "days"))
-            analysis = await in_thread(analyze_spending, payments)
-        return cast("dict[str, Any]", _plain(asdict(analysis)))
-
-    async def recommend_budget(self, task: Task) -> dict[str, Any]:
-        """Recommend a monthly budget from the last `months` of a user."""
-        with self._telemetry.ai.task("budget_recommendation", "statistics"):
-            # The month that is under way does not count, so one more is read.
-            payments = await self._since(task, (_whole(task, "months") + 1) * MONTH_DAYS)
-            budgets = await in_thread(budget_recommendation, payments)
-        return {"budgets": _plain([asdict(budget) for budget in budgets])}
-
-    async def find_anomalies(self, task: Task) -> dict[str, Any]:
-        """Find the payments of the last `days` that are unusual for the user, judged by a year."""
-        days = _whole(task, "days")
-        since = datetime.now(UTC) - timedelta(days=days)
-        with self._telemetry.ai.task("find_anomalies", "statistics"):
-            payments = await self._since(task, max(days, COMPARED_WITH_DAYS))
-            anomalies = await in_thread(find_anomalies, payments, since)
-        return {"anomalies": _plain([asdict(anomaly) for anomaly in anomalies])}
-
-    async def _since(self, task: Task, days: int) -> list[Transaction]:
-        now = datetime.now(UTC)
-        start, end = now - timedelta(days=days), now + timedelta(days=1)
-        return await self._store.transactions.between(_whole(task, "user_id"), start, end)
+    store: Store
+    sync: SyncService
+    telemetry: Telemetry
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
-def _whole(task: Task, name: str) -> int:
-    value = task.payload.get(name)
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    raise InvalidTask(f"{task.type} needs a whole number {name} greater than 0 and got {value!r}")
+class _Categorize(msgspec.Struct):
+    user_id: int
+    transaction_id: int
+    description: str
+    amount: Decimal
+    currency: str = "EUR"
 
 
-def _amount(task: Task) -> Decimal:
-    value = task.payload.get("amount")
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if amount.is_finite():
-        return amount
-    raise InvalidTask(f"{task.type} needs an amount such as '-12.34' and got {value!r}")
+class _Days(msgspec.Struct):
+    user_id: int
+    days: Annotated[int, msgspec.Meta(gt=0, le=MOST_DAYS)]
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, Decimal) else value
+class _Months(msgspec.Struct):
+    user_id: int
+    months: Annotated[int, msgspec.Meta(gt=0, le=MOST_DAYS // MONTH_DAYS)]
+
+
+def handlers(services: Services) -> Mapping[str, Handler]:
+    """Give the handlers of all task types, by type."""
+    work: dict[str, Work] = {
+        TASK: categorize_transaction,
+        "analyze_spending": analyze_spending,
+        "budget_recommendation": budget_recommendation,
+        "find_anomalies": find_anomalies,
+    }
+    return {task_type: _bound(function, services) for task_type, function in work.items()}
+
+
+async def categorize_transaction(services: Services, payload: dict[str, Any]) -> dict[str, Any]:
+    """Find a category, and keep it or put it to the user.
+
+    Gives ``transaction_id``, ``category``, ``confidence``, ``status``, and ``confirmation_id`` if somebody is asked.
+
+    Raises:
+        ValidationError: The payload is not {user_id, transaction_id, description, amount}.
+        UnknownTransaction: The user has no such transaction.
+        StoreUnavailable: PostgreSQL does not answer.
+        QueueUnavailable: Redis does not answer.
+    """
+    wanted = msgspec.convert(payload, _Categorize)
+    applied = await services.sync.categorize(
+        wanted.user_id, wanted.transaction_id, wanted.description, wanted.amount, wanted.currency
+    )
+    return {
+        "transaction_id": applied.transaction.id,
+        "category": applied.transaction.category,
+        "confidence": applied.transaction.confidence,
+        "status": applied.transaction.status,
+        "confirmation_id": None if applied.confirmation is None else applied.confirmation.id,
+    }
+
+
+async def analyze_spending(services: Services, payload: dict[str, Any]) -> dict[str, Any]:
+    """Say where a user's money of the last days went: the fields of ``SpendingAnalysis``.
+
+    Raises:
+        ValidationError: The payload is not {user_id, days}.
+        StoreUnavailable: PostgreSQL does not answer.
+    """
+    wanted = msgspec.convert(payload, _Days)
+    with services.telemetry.ai.task("analyze_spending", model=STATISTICS):
+        transactions = await _recent(services, wanted.user_id, wanted.days)
+        return _plain(await in_thread(analysis.analyze_spending, transactions))
+
+
+async def budget_recommendation(services: Services, payload: dict[str, Any]) -> dict[str, Any]:
+    """Recommend budgets from the last months: ``budgets``, each with the fields of ``BudgetRecommendation``.
+
+    Raises:
+        ValidationError: The payload is not {user_id, months}.
+        StoreUnavailable: PostgreSQL does not answer.
+    """
+    wanted = msgspec.convert(payload, _Months)
+    with services.telemetry.ai.task("budget_recommendation", model=STATISTICS):
+        # One month more: the present one is not over and does not count.
+        transactions = await _recent(services, wanted.user_id, (wanted.months + 1) * MONTH_DAYS)
+        budgets = await in_thread(analysis.budget_recommendation, transactions, services.now())
+        return {"budgets": [_plain(budget) for budget in budgets]}
+
+
+async def find_anomalies(services: Services, payload: dict[str, Any]) -> dict[str, Any]:
+    """Find strange payments of the last days: ``anomalies``, each with the fields of ``Anomaly``.
+
+    Raises:
+        ValidationError: The payload is not {user_id, days}.
+        StoreUnavailable: PostgreSQL does not answer.
+    """
+    wanted = msgspec.convert(payload, _Days)
+    with services.telemetry.ai.task("find_anomalies", model=STATISTICS):
+        transactions = await _recent(services, wanted.user_id, max(wanted.days, COMPARED_DAYS))
+        since = services.now() - timedelta(days=wanted.days)
+        anomalies = await in_thread(analysis.find_anomalies, transactions, since)
+        return {"anomalies": [_plain(anomaly) for anomaly in anomalies]}
+
+
+async def _recent(services: Services, user_id: int, days: int) -> list[Any]:
+    # Banks date some bookings to tomorrow.
+    end = services.now() + timedelta(days=1)
+    return await services.store.transactions.between(user_id, end - timedelta(days=days + 1), end)
+
+
+def _plain(value: object) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(value)
+    return plain
+
+
+def _bound(work: Work, services: Services) -> Handler:
+    return lambda task: work(services, task.payload)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from midas.errors import StoreUnavailable
+from midas.queue.cancellation import end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -53,9 +53,7 @@ class StoreGate:
     async def aclose(self) -> None:
         """Stop looking."""
         if self._looking is not None:
-            self._looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._looking
+            await end(self._looking)
 
     async def _look(self, place: str) -> None:
         attempts = 0

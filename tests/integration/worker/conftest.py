@@ -1,0 +1,89 @@
+"""What the worker's tests share: a queue on a real Redis, telemetry that can be read, waiting with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from botmetry import LogSettings, Telemetry
+from midas.queue import AITaskQueue, connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from redis.asyncio import Redis
+
+
+class Log:
+    """The log of a process, line by line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def lines(self) -> list[dict[str, Any]]:
+        text = self.path.read_text() if self.path.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+    def events(self, *names: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if line["event"] in names]
+
+
+@pytest.fixture(name="log")
+def _log(tmp_path: Path) -> Log:
+    return Log(tmp_path / "log.jsonl")
+
+
+@pytest.fixture(name="log_of")
+def _log_of(tmp_path: Path) -> Callable[[str], Log]:
+    return lambda name: Log(tmp_path / f"{name}.jsonl")
+
+
+@pytest.fixture(name="telemetry")
+def _telemetry(log: Log) -> Iterator[Telemetry]:
+    telemetry = Telemetry(service="worker-test", log=LogSettings(output=str(log.path)))
+    yield telemetry
+    telemetry.close()
+
+
+@pytest.fixture(name="metric")
+def _metric(telemetry: Telemetry) -> Callable[..., float]:
+    """Give the value of a sample, 0 where there is none."""
+
+    def read(name: str, **labels: str) -> float:
+        samples = [sample for family in telemetry.registry.collect() for sample in family.samples]
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+    return read
+
+
+@pytest.fixture(name="redis")
+async def _redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture(name="queue")
+async def _queue(redis: Redis, telemetry: Telemetry) -> AsyncIterator[AITaskQueue]:
+    async with AITaskQueue(redis, telemetry=telemetry) as queue:
+        yield queue
+
+
+@pytest.fixture(name="until")
+def _until() -> Callable[..., Any]:
+    """Wait until a condition, plain or async, holds; a deadline makes it an error."""
+
+    async def wait(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+        async with asyncio.timeout(seconds):
+            while True:
+                value = condition()
+                value = await value if isawaitable(value) else value
+                if value:
+                    return value
+                await asyncio.sleep(0.01)
+
+    return wait
