@@ -74,12 +74,13 @@ async def _watch(demo: Demo, screen: Screen, end: asyncio.Event) -> int:
     finally:
         fault.cancel()
         await asyncio.gather(fault, return_exceptions=True)
+    ran = time.monotonic() - began
     screen.say("stopping …")
     await demo.stop()
     rows = final_rows(
         options, figures, demo.account, start_seconds=demo.started_in_seconds, restarts=demo.keeper.restarts
     )
-    screen.show_summary(f"midas ran {time.monotonic() - began:.0f} s", rows)
+    screen.show_summary(f"midas ran {ran:.0f} s", rows)
     return 0
 
 
