@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -14,11 +15,19 @@ from aiogram.types import BotCommand
 
 from botmetry import Telemetry
 from botmetry.integrations import aiogram as observed_aiogram
+from botmetry.logs.stdlib import install as install_stdlib
 from midas.bot.apologies import apologise
 from midas.bot.backends import open_services
 from midas.bot.commands import COMMANDS
 from midas.bot.in_flight import InFlight
-from midas.bot.routers import greetings, money, others, outside, questions, statements
+from midas.bot.routers import (
+    greetings_router,
+    money_router,
+    others_router,
+    outside_router,
+    questions_router,
+    statements_router,
+)
 from midas.bot.telegram import PATIENCE, POLLING_SECONDS, Polling, introduce, open_bot
 
 if TYPE_CHECKING:
@@ -29,6 +38,8 @@ if TYPE_CHECKING:
 
 MOST_UPDATES: Final = 100
 """Handled at once; each takes milliseconds, so a hundred is a flood, and the rest waits at Telegram."""
+_CHATTERING: Final = ("aiogram.event", "ofxtools")
+"""They write a line for each update and several for each statement."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -51,7 +62,7 @@ async def run_bot(
     ready, stop = ready or asyncio.Event(), stop or asyncio.Event()
     telemetry = Telemetry(service="midas-bot", log=settings.log)
     try:
-        with _stopped_by_signals(stop):
+        with _stopped_by_signals(stop), _logged(telemetry):
             async with AsyncExitStack() as stack:
                 polling = Polling()
                 bot = await stack.enter_async_context(open_bot(settings, polling))
@@ -80,8 +91,15 @@ async def _arrive(bot: Bot, settings: Settings, telemetry: Telemetry) -> None:
 
 def _dispatcher(telemetry: Telemetry, services: Services) -> Dispatcher:
     dispatcher = Dispatcher(disable_fsm=True, telemetry=telemetry, services=services)
-    topics = (outside, greetings, money, statements, questions, others)
-    dispatcher.include_routers(*(topic(telemetry) for topic in topics))
+    topics = (
+        outside_router,  # first: what is said in a group is nobody else's business
+        greetings_router,
+        money_router,
+        statements_router,
+        questions_router,
+        others_router,  # last: it takes everything
+    )
+    dispatcher.include_routers(*(make(telemetry) for make in topics))
     dispatcher.errors.register(apologise)
     return dispatcher
 
@@ -130,6 +148,21 @@ async def _first_done(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> b
 
 async def _shielded(task: asyncio.Task[None]) -> None:
     await asyncio.shield(task)
+
+
+@contextmanager
+def _logged(telemetry: Telemetry) -> Iterator[None]:
+    """Have the lines of aiogram and other libraries written into our log, except those that repeat our own events."""
+    undo = install_stdlib(telemetry.log)
+    before = {name: logging.getLogger(name).level for name in _CHATTERING}
+    for name in _CHATTERING:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+        undo()
 
 
 @contextmanager

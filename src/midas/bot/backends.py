@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
@@ -14,7 +14,7 @@ from midas.bot.services import Services
 from midas.bot.watches import WatchBook
 from midas.confirmations import ConfirmationService
 from midas.errors import SettingsError
-from midas.queue import connect
+from midas.queue import connect, pool_state
 from midas.store import open_store
 from midas.sync import SyncService
 
@@ -56,7 +56,7 @@ async def open_services(settings: Settings, telemetry: Telemetry, bot: Bot) -> A
         telemetry.add_check("redis", lambda: _ping(queue, redis))
         telemetry.queue.watch(QUEUE, queue.state)
         telemetry.confirmations.watch(confirmations.pending_count)
-        telemetry.redis.watch_pool(lambda: _pool_state(redis))
+        telemetry.redis.watch_pool(lambda: pool_state(redis))
         yield Services(store, queue, confirmations, sync, deliveries)
 
 
@@ -73,9 +73,3 @@ async def _ping(queue: AITaskQueue, redis: Redis) -> None:
     # redis-py types the reply for sync and async at once.
     ping = cast("Callable[[], Awaitable[object]]", redis.ping)
     await queue.availability.ask("", ping, within=_PING_SECONDS)
-
-
-def _pool_state(redis: Redis) -> Mapping[str, int]:
-    pool = redis.connection_pool
-    (idle, _), (in_use, _) = pool.get_connection_count()
-    return {"idle": idle, "in_use": in_use, "max": pool.max_connections}

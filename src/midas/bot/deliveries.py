@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError
 
+from midas.bot.apologies import apology
 from midas.bot.errors import TooSlow
+from midas.bot.news import NOT_THIS_TIME
 from midas.bot.prompt import promptly
 from midas.bot.watches import Watch
 from midas.errors import (
@@ -217,10 +219,14 @@ class Deliveries:
         while True:
             try:
                 return await self._newsroom.write(watch, results)
-            except (StoreUnavailable, QueueUnavailable):
+            except StoreUnavailable as error:
                 if watch.age_seconds() > PATIENCE_SECONDS:
-                    raise
+                    return apology(error)
                 await asyncio.sleep(_RESUME_PAUSE_SECONDS)
+            except Exception as error:
+                # A result that nobody can make sense of must not be tried again at every start.
+                self._telemetry.log.error("bot.news_unwritten", kind=watch.kind, exc_info=error)  # noqa: TRY400
+                return NOT_THIS_TIME
 
     async def _send(self, chat_id: int, text: str) -> bool:
         for pause in (*_SENDING_PAUSES, None):

@@ -37,5 +37,5 @@ class DownloadFailed(BotError):  # noqa: N818 -- as above
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} could not be fetched from Telegram; please send it once more")
+        super().__init__(f"the file {name} could not be fetched from Telegram; please send it once more")
         self.name = name

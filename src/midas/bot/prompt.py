@@ -14,12 +14,13 @@ PROMPT_SECONDS: Final = 0.7
 """People are to see an answer within a second; this leaves 0.3 s for the way through Telegram and back."""
 
 
-async def promptly(work: Awaitable[T], seconds: float = PROMPT_SECONDS) -> T:
-    """Wait for `work`, at most so many seconds.
+async def promptly(work: Awaitable[T], seconds: float | None = None) -> T:
+    """Wait for `work`, at most so many seconds, PROMPT_SECONDS where none are given.
 
     Raises:
         TooSlow: It took longer, and was cancelled.
     """
+    seconds = PROMPT_SECONDS if seconds is None else seconds
     try:
         async with asyncio.timeout(seconds) as limit:
             return await work

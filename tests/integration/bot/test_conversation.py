@@ -46,7 +46,7 @@ async def test_markup_in_a_text_is_shown_as_it_is(bot, person):
 
 
 async def test_wrong_arguments_are_explained(bot, person):
-    """A report over no number of days, a confirmation of no number, a correction without category say how it is done."""
+    """A report over no days, a confirmation of no number, a correction without category say how it is done."""
     for words in ("/report x", "/report 0", f"/report {MOST_DAYS + 1}", "/report -3"):
         assert "number from 1 to 3660" in (await person.says(words)).text
     assert "/confirm 4711" in (await person.says("/confirm all of them")).text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midas.bot import texts
+from midas.bot import news, texts
 from midas.bot.apologies import QUEUE_AWAY, STORE_AWAY, TOO_SLOW, UNEXPECTED, apology
 from midas.bot.commands import COMMANDS, closest_command, command_in
 from midas.bot.prompt import TooSlow, promptly
@@ -36,8 +36,9 @@ def _transaction(description):
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("/balnce", "balance"), ("/pendin", "pending"), ("/raport", "report"), ("/improt", "import"), ("/satrt", "start"),
-        ("/catagorise", "categorize"), ("/Confrim", "confirm"), ("/balance@midas_bot", "balance"), ("/corect", "correct"),
+        ("/balnce", "balance"), ("/pendin", "pending"), ("/raport", "report"), ("/improt", "import"),
+        ("/satrt", "start"), ("/catagorise", "categorize"), ("/Confrim", "confirm"), ("/corect", "correct"),
+        ("/balance@midas_bot", "balance"),
     ],
 )  # fmt: skip
 def test_a_typo_finds_its_command(typed, meant):
@@ -105,7 +106,10 @@ def test_each_failure_has_its_words():
     assert apology(StoreUnavailable("host:1/db", "refused")) == STORE_AWAY
     assert apology(QueueUnavailable("host:1", "refused")) == QUEUE_AWAY
     assert apology(TooSlow(0.7)) == TOO_SLOW
-    assert apology(UnknownCategory("Foood", "Groceries")) == "There is no category 'Foood'; did you mean Groceries?"
+    assert (
+        apology(UnknownCategory("Foood", "Groceries"))
+        == "There is no category 'Foood'; did you mean Groceries?"
+    )
     assert apology(RuntimeError("secret detail")) == UNEXPECTED
 
 
@@ -119,3 +123,41 @@ async def test_a_person_waits_for_no_backend():
 
     with pytest.raises(TimeoutError, match="inner"):
         await promptly(inner())
+
+
+def test_news_of_a_categorization_count_correctly():
+    """Filed, waiting and undecided payments add up, in singular and plural."""
+    assert news.categorization_text(12, 3, 0) == (
+        "🗂 Categorization of 12 payments finished: 9 filed.\n3 payments wait for you: /pending"
+    )
+    assert news.categorization_text(2, 1, 1) == (
+        "🗂 Categorization of 2 payments finished: 0 filed.\n1 payment waits for you: /pending\n"
+        "1 payment could not be sorted this time: /categorize tries again."
+    )
+
+
+def test_news_of_analyses_are_short_and_escaped():
+    """The largest categories, budgets and oddities are told in a few lines; nothing found is told, too."""
+    found = news.Analysis(
+        "EUR", Decimal(900), Decimal(1000),
+        [news.Category(name, 3, Decimal("12.5"), trend) for name, trend in (
+            ("Groceries", Decimal("2.5")), ("Health", Decimal(-1)), ("Travel", None), ("Fees", None))],
+    )  # fmt: skip
+    assert parse_html(news.analysis_text(found))[0].splitlines() == [
+        "📊 A closer look",
+        "Groceries: 3 payments, usually 12.50 EUR each, 2.50 EUR more every week.",
+        "Health: 3 payments, usually 12.50 EUR each, 1.00 EUR less every week.",
+        "Travel: 3 payments, usually 12.50 EUR each.",
+        "You received 1,000.00 EUR: 100.00 EUR were left over.",
+    ]
+    budget = news.Budget("Groceries", "EUR", Decimal(300), Decimal(280), 3)
+    assert parse_html(news.budget_text([budget]))[0].splitlines() == [
+        "💡 A month could look like this, going by 3 months:",
+        "Groceries: 300.00 EUR (usually 280.00 EUR)",
+    ]
+    oddities = [news.Oddity(f"H&M <{number}>") for number in range(7)]
+    lines = parse_html(news.anomalies_text(oddities))[0].splitlines()
+    assert lines[1] == "• H&M <0>."
+    assert lines[-1] == "… and 2 more"
+    assert news.budget_text([]) == news.NO_BUDGET
+    assert news.anomalies_text([]) == news.NOTHING_UNUSUAL

@@ -1,9 +1,16 @@
-"""The handlers by topic: each module has one function that makes its router."""
+"""The handlers by topic: each module has a function that makes its router."""
 
-from midas.bot.routers.greetings import greetings
-from midas.bot.routers.money import money
-from midas.bot.routers.others import others, outside
-from midas.bot.routers.questions import questions
-from midas.bot.routers.statements import statements
+from midas.bot.routers.greetings import greetings_router
+from midas.bot.routers.money import money_router
+from midas.bot.routers.others import others_router, outside_router
+from midas.bot.routers.questions import questions_router
+from midas.bot.routers.statements import statements_router
 
-__all__ = ["greetings", "money", "others", "outside", "questions", "statements"]
+__all__ = [
+    "greetings_router",
+    "money_router",
+    "others_router",
+    "outside_router",
+    "questions_router",
+    "statements_router",
+]

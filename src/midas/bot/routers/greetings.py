@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from midas.bot.services import Services
 
 
-def greetings(telemetry: Telemetry) -> Router:
+def greetings_router(telemetry: Telemetry) -> Router:
     """Return the router of /start and /help."""
     router = Router(name="greetings")
 

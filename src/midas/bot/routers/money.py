@@ -29,7 +29,7 @@ DEFAULT_DAYS: Final = 30
 MOST_DAYS: Final = 3660
 _RECENT_PAYMENTS: Final = 50  # enough to see in which currency somebody mostly pays
 _USAGE: Final = "Please give the days as a number from 1 to 3660, for example /report 90"
-_QUEUE_SECONDS: Final = 0.3  # the report itself is ready, and the analysis is an addition
+QUEUE_SECONDS: Final = 0.3  # the report itself is ready, and the analysis is an addition
 _WORKING: Final = "I am working it out: one moment."
 _TOO_BUSY: Final = "I have my hands full just now. Please ask again in a minute."
 _PAYLOADS: Final[dict[Kind, dict[str, int]]] = {
@@ -40,7 +40,7 @@ _PAYLOADS: Final[dict[Kind, dict[str, int]]] = {
 _PRIORITY: Final = 60  # above a statement's payments: somebody asked for this one and waits
 
 
-def money(telemetry: Telemetry) -> Router:
+def money_router(telemetry: Telemetry) -> Router:
     """Return the router of /balance, /report and the buttons under a report."""
     router = Router(name="money")
 
@@ -90,7 +90,7 @@ async def _spending(store: Store, user_id: int, days: int) -> tuple[str, list[Sp
 async def _analysis(services: Services, telemetry: Telemetry, user_id: int, days: int) -> list[str]:
     """Queue the AI's look at the same days; without Redis the report goes out without it."""
     try:
-        return [await promptly(_queue(services, "analyze_spending", user_id, {"days": days}), _QUEUE_SECONDS)]
+        return [await promptly(_queue(services, "analyze_spending", user_id, {"days": days}), QUEUE_SECONDS)]
     except (QueueUnavailable, TooSlow) as error:
         telemetry.bot.error("report", type(error).__name__)
         return []

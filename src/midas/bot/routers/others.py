@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LONGEST_QUOTE: Final = 40
 
 
-def others(telemetry: Telemetry) -> Router:
+def others_router(telemetry: Telemetry) -> Router:
     """Return the router that comes last and takes what nobody took."""
     router = Router(name="others")
 
@@ -50,7 +50,7 @@ def others(telemetry: Telemetry) -> Router:
     return router
 
 
-def outside(telemetry: Telemetry) -> Router:
+def outside_router(telemetry: Telemetry) -> Router:
     """Return the router that comes first and sends people from groups into a private chat."""
     router = Router(name="outside")
 

@@ -31,7 +31,7 @@ _BEING_FILED: Final = "Noted. Filing it takes a moment longer than usual."
 _UNCHANGEABLE: Final = ("message to edit not found", "message can't be edited", "MESSAGE_ID_INVALID")
 
 
-def questions(telemetry: Telemetry) -> Router:
+def questions_router(telemetry: Telemetry) -> Router:
     """Return the router of everything about questions."""
     router = Router(name="questions")
     _add_commands(router, telemetry)

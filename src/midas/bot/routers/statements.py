@@ -41,7 +41,7 @@ READING_SECONDS: Final = 0.5
 """What takes longer than this, a large file or a slow database, is reported by a later message."""
 
 
-def statements(telemetry: Telemetry) -> Router:
+def statements_router(telemetry: Telemetry) -> Router:
     """Return the router of /import, documents and /categorize."""
     router = Router(name="statements")
 

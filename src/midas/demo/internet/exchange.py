@@ -14,7 +14,6 @@ MESSAGES_KEPT = 60  # a chat; enough for every button that is still on a screen
 FILES_KEPT = 300
 CHATS_KEPT = 20_000
 INBOX_SIZE = 100
-FIRST_UPDATE_ID = 700_000_001
 
 Message = dict[str, Any]
 
@@ -99,7 +98,7 @@ class Exchange:
         """
         self.me = me
         self.book = book
-        self.mailbox = Mailbox(FIRST_UPDATE_ID, self._update_delivered)
+        self.mailbox = Mailbox(_first_update_id(), self._update_delivered)
         self.callbacks: OrderedDict[str, int] = OrderedDict()
         self._chats: OrderedDict[int, Chat] = OrderedDict()
         self._files: OrderedDict[str, StoredFile] = OrderedDict()
@@ -146,6 +145,15 @@ class Exchange:
         callback = update.get("callback_query")
         message = callback["message"] if callback else update["message"]
         self.book.delivered(update["update_id"], message["chat"]["id"], callback["id"] if callback else None)
+
+
+def _first_update_id() -> int:
+    """Return an id above all of a messenger that ran before, as long as it had fewer than 100 updates a second.
+
+    Telegram's ids only ever grow, and a bot that outlives this process goes on asking from its last one.
+    """
+    epoch = 1_735_689_600  # 2025 began
+    return int((time.time() - epoch) * 100)
 
 
 def document_of(stored: StoredFile) -> dict[str, Any]:
