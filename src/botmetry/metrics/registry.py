@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from threading import Lock
 from typing import Protocol, TypeVar
-from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric as Family
@@ -15,6 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.samples import Exemplar as ClientExemplar
 
 from botmetry.errors import MetricError
+from botmetry.metrics.forks import in_children
 from botmetry.metrics.format import bound_text
 from botmetry.metrics.keeping import InMemory, Keeping, Options
 from botmetry.metrics.metric import AnyMetric, Counter, Gauge, Histogram
@@ -69,7 +68,7 @@ class Registry:
         self._beside = _Beside()
         self._keeping = keeping or InMemory()
         self._lock = Lock()
-        _registries.add(self)
+        in_children(self.renew_locks)
 
     def counter(self, spec: MetricSpec) -> Counter:
         """Declare a counter, or return it when it is declared alike already.
@@ -223,18 +222,6 @@ def _only(families: Iterable[Family], names: frozenset[str]) -> Iterator[Family]
             part = Family(family.name, family.documentation, family.type, family.unit)
             part.samples = chosen
             yield part
-
-
-_registries: WeakSet[Registry] = WeakSet()
-
-
-def _renew_locks() -> None:
-    for registry in list(_registries):
-        registry.renew_locks()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _empty_family(spec: MetricSpec) -> Family:
