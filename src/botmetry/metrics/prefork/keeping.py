@@ -1,0 +1,178 @@
+"""Keeps the numbers of a registry in a folder that several processes share."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+from weakref import finalize
+
+from botmetry.errors import SettingsError
+from botmetry.metrics.forks import in_children
+from botmetry.metrics.keeping import Options
+from botmetry.metrics.metric import AnyMetric, Counter, Gauge, Histogram
+from botmetry.metrics.prefork.census import DAY_SECONDS, Census, Survey
+from botmetry.metrics.prefork.definitions import Definition, describe
+from botmetry.metrics.prefork.folder import Folder
+from botmetry.metrics.prefork.ledger import Bound, Ledger
+from botmetry.metrics.prefork.marks import Marks, Users, united
+from botmetry.metrics.prefork.processes import ProcessCollector, Seen, look_at
+from botmetry.metrics.prefork.reading import Labels
+from botmetry.metrics.prefork.series import (
+    LOCKED,
+    Home,
+    LockedCounter,
+    LockedGauge,
+    LockedHistogram,
+    SharedCounter,
+    SharedGauge,
+    SharedHistogram,
+)
+from botmetry.metrics.prefork.view import Known, View
+from botmetry.metrics.spec import MetricSpec
+
+__all__ = ["InFolder"]
+
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
+
+_CounterSeries = LockedCounter if LOCKED else SharedCounter
+_GaugeSeries = LockedGauge if LOCKED else SharedGauge
+_HistogramSeries = LockedHistogram if LOCKED else SharedHistogram
+
+
+class InFolder:
+    """Keeps the numbers of this process in a file, and shows those of all processes that have one in the folder."""
+
+    def __init__(
+        self,
+        given: bool | str | os.PathLike[str],  # noqa: FBT001 - it is the user's word, as given
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Begin to share.
+
+        Args:
+            given: The folder, or True for one of our own that forked processes share.
+            failed: Called with what goes wrong later, such as a full disk.
+
+        Raises:
+            SettingsError: The folder is missing or cannot be used.
+        """
+        self._folder = Folder.of(given)
+        try:
+            self._ledger = Ledger(self._folder, failed)
+            self._key = self._folder.key()
+        except OSError as error:
+            raise SettingsError(
+                "prefork", str(self._folder.path), f"a folder that this process can write to ({error})"
+            ) from error
+        self._census = Census(self._folder, self._ledger, failed)
+        self._view = View()
+        self._homes: list[Home] = []
+        self._known: dict[str, Known] = {}
+        self._sizes: dict[str, int] = {}
+        self._survey: Survey | None = None
+        self._ledger.when_open(self._census.merge_many)
+        in_children(self._renew)
+        finalize(self, _leave, self._folder, self._ledger.own)
+
+    def counter(self, spec: MetricSpec, options: Options) -> Counter:
+        """Make a counter."""
+        home = self._home(spec, options)
+        made = Counter(
+            spec,
+            lambda shared, text, key: _CounterSeries(shared, text, home, key),
+            limit=options.limit,
+            failed=options.failed,
+            overflowed=options.overflowed,
+            forget=partial(self._forget, home),
+        )
+        return self._keep(made, home)
+
+    def gauge(self, spec: MetricSpec, options: Options) -> Gauge:
+        """Make a gauge or an info metric."""
+        home = self._home(spec, options)
+        made = Gauge(
+            spec,
+            lambda shared, text, key: _GaugeSeries(shared, text, home, key),
+            limit=options.limit,
+            failed=options.failed,
+            overflowed=options.overflowed,
+            forget=partial(self._forget, home),
+        )
+        return self._keep(made, home)
+
+    def histogram(self, spec: MetricSpec, options: Options) -> Histogram:
+        """Make a histogram."""
+        home = self._home(spec, options)
+        made = Histogram(
+            spec,
+            lambda shared, text, key: _HistogramSeries(shared, text, home, key),
+            limit=options.limit,
+            failed=options.failed,
+            overflowed=options.overflowed,
+            forget=partial(self._forget, home),
+        )
+        return self._keep(made, home)
+
+    def view(self, declared: list[AnyMetric]) -> list[AnyMetric]:
+        """Return the metrics of all processes: first those declared here, then those that only others know."""
+        survey = self._census.take()
+        known = self._view.all_known(survey.totals, (self._known[metric.spec.name] for metric in declared))
+        # Sizes first: some gauges tell them.
+        self._survey = survey
+        self._sizes = {one.metric.spec.name: len(self._view.labels(survey.totals, one)) for one in known}
+        return [self._view.filled(survey.totals, one) for one in known]
+
+    def size(self, metric: AnyMetric) -> int:
+        """Return how many series a metric had in all processes at the last scrape here."""
+        return self._sizes.get(metric.spec.name, len(metric))
+
+    def users(self) -> Users:
+        """Return the users that all processes have seen."""
+        return Users(self._key, self._ledger, self._marks)
+
+    def process_collector(self) -> ProcessCollector:
+        """Return a collector of `process_*` over all processes that live."""
+        return ProcessCollector(self._look)
+
+    def _home(self, spec: MetricSpec, options: Options) -> Home:
+        home = Home(self._ledger, Definition(spec, exposed=options.exposed, limit=options.limit))
+        self._homes.append(home)
+        return home
+
+    def _keep(self, metric: _Metric, home: Home) -> _Metric:
+        if home.definition.exposed:
+            self._known[metric.spec.name] = Known(metric, self._census.definition(describe(home.definition)))
+        return metric
+
+    def _forget(self, home: Home, labels: Labels | None, series: list[Bound]) -> None:
+        self._ledger.give_back(series, home.definition)
+        self._census.forget(home.definition.spec.name, labels)
+
+    def _marks(self) -> Marks:
+        survey = self._survey or self._census.take()
+        return united(survey.marks(), since=time.time() - DAY_SECONDS, capacity=sys.maxsize)
+
+    def _look(self) -> tuple[list[Seen], float]:
+        survey = self._survey or self._census.take()
+        found: list[Seen] = []
+        cpu_seconds = survey.ended_cpu_seconds()
+        for part in survey.totals.living:
+            seen = look_at(part.header)
+            if seen is not None:
+                found.append(seen)
+                self._folder.note_cpu(part.name, seen.cpu_seconds)
+            cpu_seconds += max(part.header.cpu_seconds, 0.0 if seen is None else seen.cpu_seconds)
+        return found, cpu_seconds
+
+    def _renew(self) -> None:
+        self._survey = None
+        for home in self._homes:
+            home.renew()
+
+
+def _leave(folder: Folder, own: list[str]) -> None:
+    folder.remove_if_deserted(own)
