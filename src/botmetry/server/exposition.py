@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-from botmetry.server.filtering import render_samples
+from botmetry.server.filtering import only_samples
 from botmetry.server.negotiation import Format
 from botmetry.server.shared_work import SharedWork
 from botmetry.server.source import Source
@@ -54,11 +54,14 @@ class Exposition:
         """Refresh what is read at scrape time, then return the body of `page`."""
         return await self._pages.run(page, lambda: self._render(page))
 
-    async def aclose(self) -> None:
-        """Finish what is under way and end the thread. Idempotent."""
-        await self._pages.aclose()
-        await self._refreshes.aclose()
-        self._executor.shutdown(wait=False)
+    async def aclose(self, seconds: float) -> None:
+        """Finish what is under way, in at most `seconds`, and end the thread. Idempotent.
+
+        A collector that never returns keeps its thread, because threads cannot be ended from outside.
+        """
+        finished = await self._pages.aclose(seconds)
+        await self._refreshes.aclose(seconds)
+        self._executor.shutdown(wait=finished, cancel_futures=True)
 
     async def _render(self, page: Page) -> bytes:
         if page.compressed:
@@ -68,10 +71,8 @@ class Exposition:
         return await self._in_thread(lambda: self._rendered(page))
 
     def _rendered(self, page: Page) -> bytes:
-        registry, openmetrics = self._source.registry, page.format.is_openmetrics
-        if page.names:
-            return render_samples(registry, page.names, openmetrics=openmetrics)
-        return registry.render(openmetrics=openmetrics)
+        body = self._source.registry.render(openmetrics=page.format.is_openmetrics)
+        return only_samples(body, page.names) if page.names else body
 
     async def _refresh(self) -> None:
         """Refresh, or go on with the values of the last time: an old number is better than no scrape."""

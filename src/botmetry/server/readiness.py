@@ -65,9 +65,10 @@ class Readiness:
         """Run all checks concurrently and return their results."""
         return await self._runs.run(None, self._run)
 
-    async def aclose(self) -> None:
-        """Wait for the run under way. Idempotent."""
-        await self._runs.aclose()
+    async def aclose(self, seconds: float) -> None:
+        """Wait at most `seconds` for the run under way. Idempotent."""
+        await self._runs.aclose(seconds)
+        await self._blocking.aclose(0.0)
 
     async def _run(self) -> Report:
         checks = dict(self._source.checks)

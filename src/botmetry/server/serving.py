@@ -23,6 +23,9 @@ __all__ = ["MetricsServer", "Serving"]
 # How long `aclose` lets a scrape that is under way finish: as long as Prometheus itself waits by default.
 _CLOSE_SECONDS = 10.0
 
+# How long work may take to end after that, which nobody waits for any more.
+_WORK_SECONDS = 1.0
+
 # A TLS peer that never says goodbye holds `aclose` up no longer than this.
 _TLS_GOODBYE_SECONDS = 1.0
 
@@ -126,8 +129,8 @@ class MetricsServer:
         self._loop_lag.stop()
         await self._stop_accepting()
         await self._connections.aclose(_CLOSE_SECONDS)
-        await self._readiness.aclose()
-        await self._exposition.aclose()
+        await self._readiness.aclose(_WORK_SECONDS)
+        await self._exposition.aclose(_WORK_SECONDS)
         for listener in self._listeners:
             await listener.wait_closed()
 

@@ -39,9 +39,16 @@ class SharedWork(Generic[_K, _T]):
             task.add_done_callback(lambda done: self._finish(key, done))
         return await asyncio.shield(task)
 
-    async def aclose(self) -> None:
-        """Wait for what is under way; its errors belong to those who asked."""
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+    async def aclose(self, seconds: float) -> bool:
+        """Wait for what is under way, cancel what has not ended after `seconds`; return whether all had ended."""
+        running = set(self._running.values())
+        if not running:
+            return True
+        _, late = await asyncio.wait(running, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return not late
 
     def _finish(self, key: _K, task: asyncio.Task[_T]) -> None:
         del self._running[key]

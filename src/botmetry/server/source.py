@@ -6,10 +6,8 @@ so the server does not import the façade.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
-
-from prometheus_client.metrics_core import Metric
 
 __all__ = ["Check", "Runtime", "Source", "SourceRegistry"]
 
@@ -33,10 +31,6 @@ class SourceRegistry(Protocol):
 
     def render(self, *, openmetrics: bool = False) -> bytes:
         """Return the whole exposition; called in a worker thread."""
-        ...  # a protocol has no body
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the metrics as prometheus_client's objects; called in a worker thread."""
         ...  # a protocol has no body
 
 

@@ -70,8 +70,16 @@ def start_in_thread(telemetry: Source, settings: ServerSettings) -> ThreadServer
     try:
         return ThreadServer(outcome.result(), thread)
     except BaseException:
+        # Also when it is the caller who gives up, with Ctrl-C: then the thread may have started all the same.
+        outcome.add_done_callback(_stop)
         thread.join()
         raise
+
+
+def _stop(outcome: Future[_Started]) -> None:
+    if outcome.exception() is None:
+        started = outcome.result()
+        started.loop.call_soon_threadsafe(started.stop.set)
 
 
 async def _serve(telemetry: Source, settings: ServerSettings, outcome: Future[_Started]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import urllib.request
+from concurrent.futures import Future
 
 import pytest
 
@@ -50,6 +51,21 @@ def test_a_taken_port_is_an_error_in_the_caller(telemetry):
         port = other.getsockname()[1]
         with pytest.raises(ServerStartError, match=f"127.0.0.1:{port}: the port is taken"):
             telemetry.serve_in_thread(port=port)
+
+    assert threading.active_count() == threads
+
+
+def test_giving_up_leaves_no_thread(telemetry, monkeypatch):
+    """A caller that is interrupted while the server starts gets its interrupt, and no server."""
+    threads = threading.active_count()
+
+    def interrupt(*_):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Future, "result", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        telemetry.serve_in_thread(port=0)
 
     assert threading.active_count() == threads
 

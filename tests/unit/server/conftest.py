@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 
 @dataclass
@@ -34,11 +33,7 @@ class StandInRegistry:
         assert self.go_on.wait(10)
         if self.error is not None:
             raise self.error
-        return f"# openmetrics={openmetrics}\nexample {self.renderings}\n".encode()
-
-    def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily("example", "An example.", value=1)
-        yield GaugeMetricFamily("other", "Another example.", value=2)
+        return f"# openmetrics={openmetrics}\nexample {self.renderings}\n# other\nother 2\n".encode()
 
 
 class StandInRuntime:

@@ -19,7 +19,7 @@ async def exposition(source):
     made = Exposition(source)
     yield made
     source.registry.go_on.set()
-    await made.aclose()
+    await made.aclose(1.0)
 
 
 async def test_rendering_leaves_the_event_loop_alone(exposition, source):
@@ -67,8 +67,8 @@ async def test_the_formats_are_rendered_apart(exposition, source):
     chosen = await exposition.render(TEXT._replace(names=frozenset({"other", "absent"})))
 
     assert openmetrics.startswith(b"# openmetrics=True")
-    assert chosen == b"# HELP other Another example.\n# TYPE other gauge\nother 2.0\n"
-    assert source.registry.renderings == 1
+    assert chosen == b"# other\nother 2\n"
+    assert source.registry.renderings == 2
 
 
 async def test_an_error_of_the_registry_reaches_the_request(exposition, source):
@@ -79,6 +79,18 @@ async def test_an_error_of_the_registry_reaches_the_request(exposition, source):
     source.registry.error = None
 
     assert await exposition.render(TEXT)
+
+
+async def test_closing_does_not_wait_for_ever(source, eventually):
+    """A collector that hangs holds the closing up no longer than the time it is given; the scrape is cancelled."""
+    exposition = Exposition(source)
+    source.registry.go_on.clear()
+    scrape = asyncio.create_task(exposition.render(TEXT))
+    await eventually(lambda: source.registry.renderings == 1)
+    await exposition.aclose(0.02)
+    source.registry.go_on.set()
+
+    assert isinstance((await asyncio.gather(scrape, return_exceptions=True))[0], asyncio.CancelledError)
 
 
 async def test_series_are_counted():

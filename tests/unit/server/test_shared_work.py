@@ -80,7 +80,18 @@ async def test_closing_waits_for_what_is_under_way():
     await asyncio.sleep(0)
     leaving.cancel()
     work.go_on.set()
-    await shared.aclose()
+    assert await shared.aclose(5.0)
 
     await asyncio.gather(leaving, return_exceptions=True)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_closing_cancels_what_does_not_end():
+    """What is still under way after the time given is cancelled, and closing says so."""
+    shared, work = SharedWork(), Work()
+    asked = asyncio.create_task(shared.run("key", work))
+    await asyncio.sleep(0)
+
+    assert not await shared.aclose(0.01)
+    assert isinstance((await asyncio.gather(asked, return_exceptions=True))[0], asyncio.CancelledError)
+    assert await shared.aclose(0.01)
