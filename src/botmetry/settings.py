@@ -72,6 +72,7 @@ class ServerSettings:
         max_concurrency: Scrapes under way at once; one more is answered 503.
         header_timeout_seconds: How long a client may take to send its request head.
         max_request_bytes: The longest request line, header or body that is read.
+        reuse_port: Whether other processes may listen on the same port (SO_REUSEPORT); each scrape reaches one of them.
     """
 
     host: str = "127.0.0.1"
@@ -83,6 +84,7 @@ class ServerSettings:
     max_concurrency: int = 8
     header_timeout_seconds: float = 5.0
     max_request_bytes: int = 16 * 1024
+    reuse_port: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= _MAX_PORT:
@@ -125,6 +127,7 @@ class TelemetrySettings:
         log: Where log lines go.
         server: How the metrics server listens.
         tracing: Whether spans are exported.
+        prefork: Whether several processes share their metrics: True for those forked from here, or the folder of all.
     """
 
     service: str
@@ -133,6 +136,7 @@ class TelemetrySettings:
     log: LogSettings = field(default_factory=LogSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
+    prefork: bool | str = False
 
     def __post_init__(self) -> None:
         if not _SERVICE.fullmatch(self.service):
@@ -172,6 +176,7 @@ def settings_from_env(environ: Mapping[str, str]) -> TelemetrySettings:
             tls_key=env.text("BOTMETRY_TLS_KEY"),
         ),
         tracing=env.tracing(),
+        prefork=env.flag_or_text("BOTMETRY_PREFORK"),
     )
 
 
@@ -201,6 +206,10 @@ class _Environment:
         if value not in _TRUE | _FALSE:
             raise SettingsError(name, value, "true or false")
         return value in _TRUE
+
+    def flag_or_text(self, name: str) -> bool | str:
+        value = self.text(name) or "false"
+        return self.flag(name) if value.lower() in _TRUE | _FALSE else value
 
     def pair(self, name: str) -> tuple[str, str] | None:
         value = self.text(name)

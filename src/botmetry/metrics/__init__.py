@@ -4,12 +4,13 @@ from botmetry.metrics.catalogue import CATALOGUE, FAMILIES, OTHER, family
 from botmetry.metrics.metric import AnyMetric, Counter, Gauge, Histogram
 from botmetry.metrics.registry import Collector, Registry
 from botmetry.metrics.series import CounterSeries, GaugeSeries, HistogramSeries
-from botmetry.metrics.spec import Kind, MetricSpec
+from botmetry.metrics.spec import Across, Kind, MetricSpec
 
 __all__ = [
     "CATALOGUE",
     "FAMILIES",
     "OTHER",
+    "Across",
     "AnyMetric",
     "Collector",
     "Counter",

@@ -12,8 +12,13 @@ import os
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from threading import Lock
-from time import monotonic
-from typing import Final
+from time import monotonic, time
+from typing import TYPE_CHECKING, Final
+
+from botmetry.metrics.forks import in_children
+
+if TYPE_CHECKING:
+    from botmetry.metrics.prefork import Users
 
 __all__ = ["CAPACITY", "WINDOWS", "ActiveUsers"]
 
@@ -22,15 +27,28 @@ WINDOWS: Final[Mapping[str, float]] = {"5m": 300.0, "1h": 3_600.0, "24h": 86_400
 
 
 class ActiveUsers:
-    """The users seen lately. Ids are kept as keyed hashes, and never leave the process."""
+    """The users seen lately. Ids are kept as keyed hashes, and never leave the processes that share them."""
 
-    def __init__(self, *, clock: Callable[[], float] = monotonic, capacity: int = CAPACITY) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        shared: Users | None = None,
+        *,
+        clock: Callable[[], float] | None = None,
+        capacity: int = CAPACITY,
+    ) -> None:
+        """Begin without users.
+
+        Args:
+            shared: Those that other processes have seen, too.
+            clock: Gives seconds; by default since boot, or since 1970 where processes share what they have seen.
+            capacity: Users that are kept.
+        """
+        self._shared = shared
+        self._clock = clock or (monotonic if shared is None else time)
         self._capacity = capacity
-        self._key = os.urandom(16)
-        self._seen: dict[int, float] = {}
-        self._halvings = 0
-        self._lock = Lock()
+        self._key = os.urandom(16) if shared is None else shared.key
+        self._begin()
+        in_children(self._begin)
 
     def seen(self, user_id: object) -> None:
         """Note that a user did something now."""
@@ -39,15 +57,27 @@ class ActiveUsers:
         with self._lock:
             if mark & ((1 << self._halvings) - 1):
                 return
-            self._seen[mark] = self._clock()
+            now = self._clock()
+            self._seen[mark] = now
+            if self._shared is not None:
+                self._shared.note(mark, now)
             if len(self._seen) > self._capacity:
                 self._make_room()
 
     def count(self, window_seconds: float) -> float:
         """Return how many distinct users were seen in the last `window_seconds`, at most 24 h."""
         since = self._clock() - window_seconds
+        if self._shared is not None:
+            everybody = self._shared.everybody()
+            return float(sum(at > since for at in everybody.seen.values()) << everybody.halvings)
         with self._lock:
             return float(sum(at > since for at in self._seen.values()) << self._halvings)
+
+    def _begin(self) -> None:
+        """Know of nobody: new, or in a forked child, whose parent has seen whom it has seen."""
+        self._seen: dict[int, float] = {}
+        self._halvings = 0
+        self._lock = Lock()
 
     def _make_room(self) -> None:
         oldest = self._clock() - max(WINDOWS.values())
@@ -56,3 +86,5 @@ class ActiveUsers:
             self._halvings += 1
             mask = (1 << self._halvings) - 1
             self._seen = {mark: at for mark, at in self._seen.items() if not mark & mask}
+        if self._shared is not None:
+            self._shared.keep(self._seen, self._halvings)

@@ -72,7 +72,7 @@ class Bot:
 
     def _make_command(self, command: str) -> Instrument:
         started, seconds = self._started.labels(command), self._seconds.labels(command)
-        self._in_progress.labels(command).set_function(lambda: started.value() - seconds.count())
+        self._in_progress.labels(command).set_difference(started, seconds)
         fields = {"command": command}
         return self._workshop.instrument(
             Description("bot.request_handled", f"bot.command {command}", "server", fields, bound=fields),

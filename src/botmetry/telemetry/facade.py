@@ -19,6 +19,7 @@ from botmetry.settings import (
     TracingSettings,
     settings_from_env,
 )
+from botmetry.telemetry.active_users import ActiveUsers
 from botmetry.telemetry.ai import Ai
 from botmetry.telemetry.bot import Bot
 from botmetry.telemetry.confirmations import Confirmations
@@ -35,6 +36,7 @@ from botmetry.telemetry.workshop import Workshop
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
+    from botmetry.metrics.prefork import InFolder
     from botmetry.server import Serving, ThreadServer
 
 __all__ = ["Check", "Telemetry"]
@@ -86,6 +88,7 @@ class Telemetry(OwnMetrics):
         server: ServerSettings | None = None,
         tracing: TracingSettings | None = None,
         tracer_provider: TracerProvider | None = None,
+        prefork: bool | str | os.PathLike[str] = False,
     ) -> None:
         """Put the telemetry of a program together.
 
@@ -98,6 +101,8 @@ class Telemetry(OwnMetrics):
             server: How `serve()` listens, unless it is told otherwise.
             tracing: Where spans are sent; by default they are identifiers in the log and nothing more.
             tracer_provider: An OpenTelemetry provider that you made, instead of `tracing`.
+            prefork: Let several processes count together, and any of them be scraped for all: True for those that are
+                forked from this one, or a folder that all of them are given.
 
         Raises:
             SettingsError: An option cannot be used.
@@ -110,8 +115,10 @@ class Telemetry(OwnMetrics):
             log or LogSettings(),
             server or ServerSettings(),
             tracing or TracingSettings(),
+            prefork if isinstance(prefork, bool) else os.fspath(prefork),
         )
         self.internal_error = Failures()
+        self._processes = self._share(self.settings.prefork)
         self.registry = Registry(
             series_limit=series_limit,
             # The telemetry's own health has a series a metric, and must not overflow into itself.
@@ -122,6 +129,7 @@ class Telemetry(OwnMetrics):
             },
             failed=self._value_failed,
             overflowed=self._overflowed,
+            keeping=self._processes,
         )
         self.checks: dict[str, Check] = {}
         self._probes = Probes(self.internal_error)
@@ -143,14 +151,17 @@ class Telemetry(OwnMetrics):
         workshop = Workshop(
             self.registry, Reporter(None if silent else self.log, self._tracer, self.internal_error)
         )
-        self.bot = Bot(workshop)
+        processes = self._processes
+        self.bot = Bot(workshop, ActiveUsers(None if processes is None else processes.users()))
         self.ai = Ai(workshop)
         self.transactions = Transactions(workshop)
         self.queue = Queue(workshop, self._probes)
         self.confirmations = Confirmations(workshop, self._probes)
         self.database = Database(workshop, self._probes)
         self.redis = Redis(workshop, self._probes)
-        self.runtime = Runtime(workshop, self.settings.version)
+        self.runtime = Runtime(
+            workshop, self.settings.version, None if processes is None else processes.process_collector()
+        )
         for metric in self.registry.metrics():
             self.runtime.watch_series(metric)
 
@@ -176,6 +187,7 @@ class Telemetry(OwnMetrics):
             "log": settings.log,
             "server": settings.server,
             "tracing": settings.tracing,
+            "prefork": settings.prefork,
         }
         return cls(**{**known, **overrides})  # type: ignore[arg-type]
 
@@ -277,7 +289,15 @@ class Telemetry(OwnMetrics):
             settings,
             host=settings.host if host is None else host,
             port=settings.port if port is None else port,
+            reuse_port=settings.reuse_port or self._processes is not None,
         )
+
+    def _share(self, prefork: bool | str) -> InFolder | None:  # noqa: FBT001 - it is the user's word, as given
+        if prefork is False:
+            return None
+        from botmetry.metrics.prefork import InFolder  # noqa: PLC0415 - only where processes count together
+
+        return InFolder(prefork, lambda error: self.internal_error("prefork", error))
 
     def _make_tracer(self, provider: TracerProvider | None) -> tracing.Tracer:
         if provider is None:

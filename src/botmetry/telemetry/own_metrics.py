@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias, TypeVar
 
 from botmetry.errors import MetricError
-from botmetry.metrics import CATALOGUE, Counter, Gauge, Histogram, MetricSpec, Registry
+from botmetry.metrics import CATALOGUE, Across, Counter, Gauge, Histogram, MetricSpec, Registry
 from botmetry.telemetry.runtime import Runtime
 
 __all__ = ["DEFAULT_BUCKETS", "OwnMetrics"]
@@ -54,11 +54,15 @@ class OwnMetrics:
         labels: Iterable[str] = (),
         *,
         series_limit: _Limit | object = _NO_OVERRIDE,
+        across: Across = "sum",
     ) -> Gauge:
-        """Declare a gauge; see `counter`."""
-        return self._own(
-            self.registry.gauge, MetricSpec(name, "gauge", help, _labels(name, labels)), series_limit
-        )
+        """Declare a gauge; see `counter`.
+
+        With `prefork`, `across` says how the values of several processes become one: their sum, their maximum, or
+        the latest of them.
+        """
+        spec = MetricSpec(name, "gauge", help, _labels(name, labels), across=across)
+        return self._own(self.registry.gauge, spec, series_limit)
 
     def histogram(
         self,

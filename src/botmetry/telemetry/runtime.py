@@ -7,7 +7,7 @@ import platform
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from botmetry import __version__
-from botmetry.metrics import AnyMetric
+from botmetry.metrics import AnyMetric, Collector
 from botmetry.telemetry.workshop import Workshop
 
 __all__ = ["Runtime"]
@@ -16,7 +16,16 @@ __all__ = ["Runtime"]
 class Runtime:
     """How the process itself is."""
 
-    def __init__(self, workshop: Workshop, service_version: str) -> None:
+    def __init__(self, workshop: Workshop, service_version: str, processes: Collector | None = None) -> None:
+        """Make the family.
+
+        Args:
+            workshop: What it is made with.
+            service_version: Of the user's program.
+            processes: Shows `process_*` of several processes; by default they are shown of this one, and
+                `python_gc_*` with them, which nobody can ask another process for.
+        """
+        self._registry = workshop.registry
         self._lag = workshop.histogram("event_loop_lag_seconds")
         self._records = workshop.counter("log_records_total")
         self._series = workshop.gauge("telemetry_series")
@@ -24,7 +33,11 @@ class Runtime:
         build.labels(__version__, platform.python_version(), service_version).set(1)
         for level in ("debug", "info", "warning", "error", "critical"):
             self._records.labels(level)  # an explicit 0 from the start
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        workshop.registry.register_process(PlatformCollector(registry=CollectorRegistry()))
+        if processes is not None:
+            workshop.registry.register_process(processes)
+            return
+        for collector in (ProcessCollector, GCCollector):
             workshop.registry.register_process(collector(registry=CollectorRegistry()))
 
     def event_loop_lag(self, seconds: float) -> None:
@@ -37,4 +50,4 @@ class Runtime:
 
     def watch_series(self, metric: AnyMetric) -> None:
         """Show at each scrape how many series a metric has."""
-        self._series.labels(metric.spec.name).set_function(lambda: float(len(metric)))
+        self._series.labels(metric.spec.name).set_function(lambda: float(self._registry.size(metric)))
