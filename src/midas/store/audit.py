@@ -21,7 +21,10 @@ _AUDIT: Final = (
 _AUDIT_COLUMNS: Final = "SELECT user_id, action, entity, entity_id, details, created_at FROM audit_log"
 _AUDIT_OF_USER: Final = f"{_AUDIT_COLUMNS} WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2"
 _AUDIT_OF_ENTITY: Final = f"{_AUDIT_COLUMNS} WHERE entity = $1 AND entity_id = $2 ORDER BY created_at, id"
-_FORGET_AUDIT: Final = "DELETE FROM audit_log WHERE created_at < $1 RETURNING id"
+_FORGET_AUDIT: Final = """
+    WITH forgotten AS (DELETE FROM audit_log WHERE created_at < $1 RETURNING id)
+    SELECT count(*)::integer AS count FROM forgotten
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,10 @@ class Audit:
 
     async def forget_before(self, instant: datetime) -> int:
         """Delete older entries and give their number."""
-        return len(await self._database.rows(_FORGET_AUDIT, instant))
+        row = await self._database.row(_FORGET_AUDIT, instant)
+        assert row is not None
+        count: int = row["count"]
+        return count
 
 
 def _entry(row: asyncpg.Record) -> AuditEntry:

@@ -206,6 +206,9 @@ def _translated(place: str) -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    # asyncio words a refusal by the address it tried, and several of them as one error of their own.
+    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+        return "connection refused"
     if isinstance(error, OSError):
         return (error.strerror or str(error) or type(error).__name__).lower()
     # The first line only: asyncpg adds hints for programmers below it.

@@ -222,6 +222,7 @@ class SyncService(Decisions):
             "transaction_id": transaction.id,
             "description": transaction.description,
             "amount": str(transaction.amount),
+            "currency": transaction.currency,
         }
         try:
             await queue.enqueue_task(
