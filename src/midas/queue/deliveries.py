@@ -69,7 +69,7 @@ class Deliveries(QueueSide):
             QueueUnavailable: Redis did not answer within ten seconds; may be repeated.
         """
         state = TaskStatus.TIMEOUT if isinstance(error, TimeoutError) else TaskStatus.FAILED
-        reason = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        reason = error if isinstance(error, str) else f"{type(error).__name__}: {error}".removesuffix(": ")
         await self._finish(task, state, pack_outcome(state, task.token, reason=reason))
 
     async def extend(self, task: Task) -> None:

@@ -144,15 +144,19 @@ class Consumer:
         handler = self._handlers.get(task.type)
         if handler is None:
             return partial(self._queue.bury, task, f"no worker knows how to do {task.type!r}")
+        limit = asyncio.timeout(task.seconds_left())
         try:
             with self._telemetry.queue.task(self._queue.name, task.type):
-                async with asyncio.timeout(task.seconds_left()):
+                async with limit:
                     result = await handler(task)
         except StoreUnavailable as error:
             self._gate.close_for(error)
             return partial(self._queue.retry, task, str(error))
         except QueueUnavailable as error:
             return partial(self._queue.retry, task, str(error))
+        except TimeoutError as error:
+            own = TimeoutError(f"it was stopped after {task.timeout:g} s")
+            return partial(self._queue.fail, task, own if limit.expired() else error)
         except Exception as error:  # noqa: BLE001 -- whatever a handler raises fails its task and nothing else
             return partial(self._queue.fail, task, error)
         return partial(self._queue.store_result, task, result)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from botmetry import LogSettings, Telemetry
+from midas.domain.transactions import NewTransaction
 from midas.queue import AITaskQueue, connect
+from midas.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from redis.asyncio import Redis
+
+    from midas.store import Store
+
+USER = 7
 
 
 class Log:
@@ -87,3 +95,53 @@ def _until() -> Callable[..., Any]:
                 await asyncio.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture(name="store")
+async def _store(postgres_url: str) -> AsyncIterator[Store]:
+    async with open_store(postgres_url) as store:
+        yield store
+
+
+@pytest.fixture(name="booked")
+def _booked(store: Store) -> Callable[..., Any]:
+    """Store payments of user 7 at a merchant that nobody knows, and give them."""
+
+    async def book(
+        count: int, merchant: str = "ZORBLAX", days_ago: int = 1, amount: str = "-12.50"
+    ) -> list[Any]:
+        await store.users.ensure(USER, "Ada", USER)
+        now = datetime.now(UTC)
+        return await store.transactions.add_many(
+            [
+                NewTransaction(
+                    user_id=USER,
+                    source="csv",
+                    external_id=f"{merchant}-{days_ago}-{number}",
+                    occurred_at=now - timedelta(days=days_ago, minutes=number),
+                    amount=Decimal(amount),
+                    currency="EUR",
+                    description=f"{merchant} {number}",
+                    merchant=merchant,
+                )
+                for number in range(count)
+            ]
+        )
+
+    return book
+
+
+@pytest.fixture(name="categorizing")
+def _categorizing(queue: AITaskQueue) -> Callable[..., Any]:
+    """Queue the categorization of a payment."""
+
+    async def enqueue(transaction: Any, **options: Any) -> str:
+        payload = {
+            "user_id": transaction.user_id,
+            "transaction_id": transaction.id,
+            "description": transaction.description,
+            "amount": str(transaction.amount),
+        }
+        return await queue.enqueue_task("categorize_transaction", payload, **options)
+
+    return enqueue
