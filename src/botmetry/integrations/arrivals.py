@@ -85,9 +85,7 @@ class Arrival:
         parent = parse_traceparent(arrived.traceparent)
         if parent is not None:
             self._parent = context.enter_span(parent)
-        # The façade makes spans for operations only.
-        tracer = self._telemetry._tracer  # noqa: SLF001
-        self._span = tracer.start(arrived.span, arrived.kind, arrived.fields)
+        self._span = self._telemetry.tracer.start(arrived.span, arrived.kind, arrived.fields)
         if arrived.bound:
             self._bound = context.bind(**arrived.bound)
 

@@ -119,21 +119,11 @@ class Registry:
         """
         self._beside.process.register(collector)
 
-    def render(self, *, openmetrics: bool = False, names: Iterable[str] | None = None) -> bytes:
-        """Return the exposition: text format 0.0.4, or OpenMetrics 1.0.
-
-        Args:
-            openmetrics: Which of the two formats.
-            names: Only metrics with one of these sample names.
-        """
-        wanted = None if names is None else frozenset(names)
-        chosen = [
-            metric for metric in self._shown() if wanted is None or not wanted.isdisjoint(metric.spec.series)
-        ]
-        pieces = [piece for metric in chosen for piece in metric.render(openmetrics=openmetrics)]
-        ours = "".join(pieces).encode()
-        theirs = self._beside.render(wanted, openmetrics=openmetrics)
-        return ours + theirs + (_EOF if openmetrics else b"")
+    def render(self, *, openmetrics: bool = False) -> bytes:
+        """Return the exposition: text format 0.0.4, or OpenMetrics 1.0."""
+        pieces = [piece for metric in self._shown() for piece in metric.render(openmetrics=openmetrics)]
+        theirs = self._beside.render(openmetrics=openmetrics)
+        return "".join(pieces).encode() + theirs + (_EOF if openmetrics else b"")
 
     def collect(self) -> Iterator[Family]:
         """Yield every metric as prometheus_client's own families."""
@@ -190,38 +180,18 @@ class _Beside:
         self.theirs = CollectorRegistry(auto_describe=False)
         self.process = CollectorRegistry(auto_describe=False)
 
-    def render(self, names: frozenset[str] | None, *, openmetrics: bool) -> bytes:
-        families = _Families(self._families() if names is None else _only(self._families(), names))
+    def render(self, *, openmetrics: bool) -> bytes:
         if not openmetrics:
-            return generate_latest(families)
-        text: bytes = generate_latest_openmetrics(families)  # type: ignore[no-untyped-call]
+            return generate_latest(self)
+        text: bytes = generate_latest_openmetrics(self)  # type: ignore[no-untyped-call]
         return text.removesuffix(_EOF)
 
-    def _families(self) -> Iterator[Family]:
+    def collect(self) -> Iterator[Family]:
         seen: set[str] = set()
         for family in self.theirs.collect():
             seen.add(family.name)
             yield family
         yield from (family for family in self.process.collect() if family.name not in seen)
-
-
-class _Families:
-    """Families that were chosen already, for prometheus_client's writers."""
-
-    def __init__(self, families: Iterable[Family]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Family]:
-        return self._families
-
-
-def _only(families: Iterable[Family], names: frozenset[str]) -> Iterator[Family]:
-    for family in families:
-        chosen = [sample for sample in family.samples if sample.name in names]
-        if chosen:
-            part = Family(family.name, family.documentation, family.type, family.unit)
-            part.samples = chosen
-            yield part
 
 
 def _empty_family(spec: MetricSpec) -> Family:

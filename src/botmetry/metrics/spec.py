@@ -55,7 +55,8 @@ class MetricSpec:
     @property
     def base(self) -> str:
         """The name without `_total` or `_info`, as OpenMetrics' `# TYPE` line wants it."""
-        return self.name.removesuffix("_total") if self.kind == "counter" else self.name.removesuffix("_info")
+        endings = {"counter": "_total", "info": "_info"}
+        return self.name.removesuffix(endings.get(self.kind, ""))
 
     @property
     def unit(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from botmetry.instrument import Description, Instrument
-from botmetry.telemetry.pool import PoolProbe, watch_pool
+from botmetry.telemetry.pool import PoolProbe, Pools
 from botmetry.telemetry.probes import Probes
 from botmetry.telemetry.workshop import Kept, Workshop
 
@@ -15,10 +17,9 @@ class Database:
 
     def __init__(self, workshop: Workshop, probes: Probes) -> None:
         self._workshop = workshop
-        self._probes = probes
         self._queries = workshop.counter("db_queries_total")
         self._seconds = workshop.histogram("db_query_duration_seconds")
-        self._connections = workshop.gauge("db_pool_connections")
+        self._pools = Pools(probes, "database.watch_pool", workshop.gauge("db_pool_connections"))
         self._wait = workshop.histogram("db_pool_wait_seconds")
         self._kept: Kept[tuple[str, str]] = Kept()
 
@@ -30,9 +31,12 @@ class Database:
         """Observe the seconds spent waiting for a pooled connection."""
         self._wait.observe(seconds)
 
-    def watch_pool(self, probe: PoolProbe) -> None:
-        """Ask `probe` before each scrape for the connections by state: idle, in_use, max."""
-        watch_pool(self._probes, "database.watch_pool", self._connections, probe)
+    def watch_pool(self, probe: PoolProbe) -> Callable[[], None]:
+        """Ask `probe` before each scrape for a pool's connections by state (idle, in_use, max); returns the undo.
+
+        Several pools are added up.
+        """
+        return self._pools.watch(probe)
 
     def _make_query(self, operation: str, table: str) -> Instrument:
         fields = {"operation": operation, "table": table}

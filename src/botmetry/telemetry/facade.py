@@ -67,6 +67,7 @@ class Telemetry(OwnMetrics):
         registry: The metrics: an ordinary prometheus_client collector.
         log: Structured events, such as `log.info("order.paid", band="small")`.
         checks: What `/readyz` asks, by name.
+        tracer: Where spans come from, for what no family counts: an update, a request.
         bot: Commands, updates, users, calls to the Bot API.
         ai: Tasks given to a model, their confidence and cost.
         transactions: Imports and categories.
@@ -146,10 +147,10 @@ class Telemetry(OwnMetrics):
             failed=self.internal_error,
         )
         self.internal_error.connect(lambda component: self._errors.labels(component).inc(), self._log_failure)
-        self._tracer = self._make_tracer(tracer_provider)
+        self.tracer = self._make_tracer(tracer_provider)
         silent = self.settings.log.output == "none"
         workshop = Workshop(
-            self.registry, Reporter(None if silent else self.log, self._tracer, self.internal_error)
+            self.registry, Reporter(None if silent else self.log, self.tracer, self.internal_error)
         )
         processes = self._processes
         self.bot = Bot(workshop, ActiveUsers(None if processes is None else processes.users()))

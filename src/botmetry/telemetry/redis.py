@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from botmetry.instrument import Description, Instrument
-from botmetry.telemetry.pool import PoolProbe, watch_pool
+from botmetry.telemetry.pool import PoolProbe, Pools
 from botmetry.telemetry.probes import Probes
 from botmetry.telemetry.workshop import Kept, Workshop
 
@@ -15,11 +17,10 @@ class Redis:
 
     def __init__(self, workshop: Workshop, probes: Probes) -> None:
         self._workshop = workshop
-        self._probes = probes
         self._operations = workshop.counter("redis_operations_total")
         self._seconds = workshop.histogram("redis_operation_duration_seconds")
         self._errors = workshop.counter("redis_connection_errors_total")
-        self._connections = workshop.gauge("redis_pool_connections")
+        self._pools = Pools(probes, "redis.watch_pool", workshop.gauge("redis_pool_connections"))
         self._kept: Kept[str] = Kept()
 
     def operation(self, operation: str) -> Instrument:
@@ -30,9 +31,12 @@ class Redis:
         """Count a connection that failed or broke."""
         self._errors.inc()
 
-    def watch_pool(self, probe: PoolProbe) -> None:
-        """Ask `probe` before each scrape for the connections by state: idle, in_use, max."""
-        watch_pool(self._probes, "redis.watch_pool", self._connections, probe)
+    def watch_pool(self, probe: PoolProbe) -> Callable[[], None]:
+        """Ask `probe` before each scrape for a pool's connections by state (idle, in_use, max); returns the undo.
+
+        Several pools are added up.
+        """
+        return self._pools.watch(probe)
 
     def _make_operation(self, operation: str) -> Instrument:
         fields = {"operation": operation}

@@ -58,14 +58,3 @@ def test_ours_in_their_registry_shows_everything_once(telemetry, theirs):
 def test_without_theirs_the_process_is_shown_by_ours(telemetry):
     """A program that has no prometheus_client registry still sees its memory."""
     assert {"process_resident_memory_bytes", "python_info"} <= names(parse_text(telemetry.render().decode()))
-
-
-def test_a_scrape_of_some_names_gets_these_alone(telemetry, theirs):
-    """`?name[]=` works for our metrics, theirs and the process's."""
-    telemetry.registry.register(theirs)
-    wanted = ["bot_updates_total", "orders_total", "process_open_fds"]
-    assert names(parse_text(telemetry.registry.render(names=wanted).decode())) == {
-        "bot_updates",
-        "orders",
-        "process_open_fds",
-    }
