@@ -94,7 +94,7 @@ def test_a_failure_of_the_telemetry_is_counted_each_time_and_logged_once_a_place
         telemetry.ai.confidence("categorize", 1.5 + number)
     telemetry.close()
     assert b'telemetry_errors_total{component="ai.confidence"} 3' in telemetry.render()
-    assert path.read_text().count('"telemetry.failed"') == 1
+    assert path.read_text().count('"event":"telemetry.failed"') == 1
 
 
 def test_spans_reach_an_opentelemetry_provider_and_exemplars_point_to_them():
