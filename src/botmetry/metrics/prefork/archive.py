@@ -41,7 +41,6 @@ class Contents(NamedTuple):
         merged: Names of the files that are part of it and may still lie in the folder.
         forgotten: Cells of living files' records at the time they were removed, by file and place.
         generation: How often the archive was written.
-        living: How many processes live.
         cpu_seconds: Processor time of all processes that ended.
     """
 
@@ -50,7 +49,6 @@ class Contents(NamedTuple):
     merged: list[str]
     forgotten: Forgotten
     generation: int
-    living: int
     cpu_seconds: float
 
 
@@ -73,7 +71,6 @@ def archive_bytes(contents: Contents) -> bytes:
         used=HEADER_BYTES + len(body),
         generation=contents.generation,
         cpu_seconds=contents.cpu_seconds,
-        living=contents.living,
         checksum=crc32(body),
     )
     return header_bytes(header) + body

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 import orjson
 
 from botmetry.metrics.format import valid_unicode
+from botmetry.metrics.prefork.alive import OwnFile
 from botmetry.metrics.prefork.definitions import Definition, describe
-from botmetry.metrics.prefork.folder import OwnFile
 from botmetry.metrics.prefork.layout import (
     CPU_AT,
     EDITS_AT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,9 +13,8 @@ from botmetry.errors import SettingsError
 from botmetry.metrics.forks import in_children
 from botmetry.metrics.keeping import Options
 from botmetry.metrics.metric import AnyMetric, Counter, Gauge, Histogram
-from botmetry.metrics.prefork.census import DAY_SECONDS, Census, Survey
+from botmetry.metrics.prefork.census import DAY_SECONDS, Census
 from botmetry.metrics.prefork.definitions import Definition, describe
-from botmetry.metrics.prefork.folder import Folder
 from botmetry.metrics.prefork.ledger import Bound, Ledger
 from botmetry.metrics.prefork.marks import Marks, Users, united
 from botmetry.metrics.prefork.processes import ProcessCollector, Seen, look_at
@@ -31,6 +29,8 @@ from botmetry.metrics.prefork.series import (
     SharedGauge,
     SharedHistogram,
 )
+from botmetry.metrics.prefork.shelter import find_folder, leave
+from botmetry.metrics.prefork.survey import Survey
 from botmetry.metrics.prefork.view import Known, View
 from botmetry.metrics.spec import MetricSpec
 
@@ -48,7 +48,7 @@ class InFolder:
 
     def __init__(
         self,
-        given: bool | str | os.PathLike[str],  # noqa: FBT001 - it is the user's word, as given
+        given: bool | str,  # noqa: FBT001 - it is the user's word, as given
         failed: Callable[[BaseException], None],
     ) -> None:
         """Begin to share.
@@ -60,7 +60,7 @@ class InFolder:
         Raises:
             SettingsError: The folder is missing or cannot be used.
         """
-        self._folder = Folder.of(given)
+        self._folder = find_folder(given)
         try:
             self._ledger = Ledger(self._folder, failed)
             self._key = self._folder.key()
@@ -76,7 +76,7 @@ class InFolder:
         self._survey: Survey | None = None
         self._ledger.when_open(self._census.merge_many)
         in_children(self._renew)
-        finalize(self, _leave, self._folder, self._ledger.own)
+        finalize(self, leave, self._folder, self._ledger.own)
 
     def counter(self, spec: MetricSpec, options: Options) -> Counter:
         """Make a counter."""
@@ -159,8 +159,8 @@ class InFolder:
     def _look(self) -> tuple[list[Seen], float]:
         survey = self._survey or self._census.take()
         found: list[Seen] = []
-        cpu_seconds = survey.ended_cpu_seconds()
-        for part in survey.totals.living:
+        cpu_seconds = sum(part.header.cpu_seconds for part in survey.past())
+        for part in survey.living:
             seen = look_at(part.header)
             if seen is not None:
                 found.append(seen)
@@ -172,7 +172,3 @@ class InFolder:
         self._survey = None
         for home in self._homes:
             home.renew()
-
-
-def _leave(folder: Folder, own: list[str]) -> None:
-    folder.remove_if_deserted(own)

@@ -53,7 +53,7 @@ CPU_AT: Final = 56
 
 _MAGIC: Final = b"botmetry"
 _VERSION: Final = 1
-_HEADER: Final = Struct("=8sQQQQQQdQQQ")
+_HEADER: Final = Struct("=8sQQQQQQdQQ")
 _RECORD: Final = Struct("=IIIIQ")  # length, kind, checksum, length of the body, serial
 _EXEMPLAR: Final = Struct("=IIdd")  # checksum, length of the labels, value, timestamp
 
@@ -93,7 +93,6 @@ class Header(NamedTuple):
         pid: Of the process that writes it; 0 for an archive.
         started: The kernel's start time of that process, in clock ticks since boot.
         cpu_seconds: Processor time: of the process when last seen, or of all processes in the archive.
-        living: Of an archive: how many processes lived when it was written.
         namespace: The kernel's number for the pid namespace.
         checksum: Of an archive: over everything after the header.
     """
@@ -104,7 +103,6 @@ class Header(NamedTuple):
     pid: int = 0
     started: int = 0
     cpu_seconds: float = 0.0
-    living: int = 0
     namespace: int = 0
     checksum: int = 0
 

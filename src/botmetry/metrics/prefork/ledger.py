@@ -18,9 +18,10 @@ from typing import Final, Protocol, TypeVar, cast
 from weakref import WeakSet
 
 from botmetry.metrics.forks import in_children, renew
+from botmetry.metrics.prefork.alive import OwnFile
 from botmetry.metrics.prefork.book import Book
 from botmetry.metrics.prefork.definitions import Definition
-from botmetry.metrics.prefork.folder import Folder, OwnFile
+from botmetry.metrics.prefork.folder import Folder
 from botmetry.metrics.prefork.layout import HEADER_BYTES, Header, header_bytes
 from botmetry.metrics.prefork.processes import identity
 from botmetry.metrics.prefork.reading import Labels
@@ -257,12 +258,16 @@ def _after_fork_in_parent() -> None:
         _held.ledgers.pop()._lock.release()  # noqa: SLF001
 
 
+def _after_fork_in_child() -> None:
+    _held.ledgers.clear()  # they have new locks
+
+
 def _note_cpu() -> None:
     for ledger in list(_ledgers):
         ledger.note_cpu()
 
 
 os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_held.ledgers.clear
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
 )
 atexit.register(_note_cpu)

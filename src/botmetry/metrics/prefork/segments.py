@@ -13,7 +13,7 @@ import mmap
 import os
 from typing import Final, NamedTuple
 
-from botmetry.metrics.prefork.folder import OwnFile
+from botmetry.metrics.prefork.alive import OwnFile
 from botmetry.metrics.prefork.layout import RECORD_BYTES, filler_bytes
 
 __all__ = ["Place", "Segments"]

@@ -100,10 +100,12 @@ def histogram_state(contributions: list[Cells]) -> tuple[list[int], float]:
 
 def gauge_value(across: Across, contributions: list[Cells]) -> float:
     """Return the one number that a gauge of several processes shows."""
+    if across == "sum":
+        return _sum(cells[0] for cells in contributions)
     if across == "latest":
         return max(contributions, key=lambda cells: cells[1])[0]
-    values = [cells[0] for cells in contributions]
-    return max(values) if across == "max" else _sum(values)
+    # A process that has not set it yet has no say, or a gauge that is negative everywhere would be 0.
+    return max((cells[0] for cells in contributions if cells[1]), default=0.0)
 
 
 def reduced(definition: Definition, contributions: list[Cells]) -> Cells:

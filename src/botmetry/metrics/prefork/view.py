@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from botmetry.metrics.format import series_text
@@ -47,13 +47,12 @@ class View:
                 known[definition.spec.name] = Known(_declared_elsewhere(definition), definition)
         return list(known.values())
 
-    def labels(self, totals: Totals, known: Known) -> set[Labels]:
+    def labels(self, totals: Totals, known: Known) -> Collection[Labels]:
         """Return the label values of a metric's series."""
-        found = set(totals.rows.get(known.definition, ()))
-        difference = totals.differences.get(known.definition)
-        if difference is not None:
-            found.update(totals.of_difference(difference))
-        return found.union(labels for labels, _ in _asked(known.metric))
+        rows = totals.rows.get(known.definition, {})
+        if isinstance(known.metric, Gauge):
+            return self._values(totals, known, rows, ask=lambda _: 0.0).keys()
+        return rows.keys()
 
     def filled(self, totals: Totals, known: Known) -> AnyMetric:
         """Return a metric with the series of all processes."""
@@ -92,16 +91,23 @@ class View:
         )
 
     def _values(
-        self, totals: Totals, known: Known, rows: Mapping[Labels, list[Cells]]
+        self,
+        totals: Totals,
+        known: Known,
+        rows: Mapping[Labels, list[Cells]],
+        ask: Callable[[SharedGauge], float] = SharedGauge.value,
     ) -> dict[Labels, float]:
         spec = known.definition.spec
-        across = "max" if spec.kind == "info" else spec.across
-        values = {labels: gauge_value(across, contributions) for labels, contributions in rows.items()}
+        if (
+            spec.kind == "info"
+        ):  # which is 1, also when the process that said so has ended and its child lives on
+            return dict.fromkeys((*rows, *(labels for labels, _ in known.metric.series())), 1.0)
+        values = {labels: gauge_value(spec.across, contributions) for labels, contributions in rows.items()}
         difference = totals.differences.get(known.definition)
         if difference is not None:
             return values | totals.of_difference(difference)
         # Of the functions of other processes nothing is known here.
-        return values | {labels: series.value() for labels, series in _asked(known.metric)}
+        return values | {labels: ask(series) for labels, series in _asked(known.metric)}
 
     def _texts_of(self, known: Known, rows: Mapping[Labels, object]) -> dict[Labels, str]:
         own = {labels: series.text for labels, series in known.metric.series()}
