@@ -23,8 +23,10 @@ _WHAT_TO_DO = {
 }
 
 
-def listening_sockets(host: str, port: int) -> list[socket.socket]:
+def listening_sockets(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
     """Return a listening socket for every address of `host`, all with the same port.
+
+    With `reuse_port`, other processes of the same user may listen on it too; the kernel gives each connection to one.
 
     Raises:
         ServerStartError: The port is taken, or `host` is no address of this machine. No socket stays open.
@@ -35,6 +37,8 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
             try:
                 sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
                 chosen = sockets[0].getsockname()[1] if sockets else port
+                if reuse_port:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 _listen(sock, (address, chosen))
             except OSError as error:
                 raise ServerStartError(host, port, _reason(error)) from error

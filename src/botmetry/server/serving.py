@@ -9,6 +9,7 @@ from collections.abc import Generator
 from types import TracebackType
 
 from botmetry.logs.redaction import Redactor
+from botmetry.metrics.forks import in_children
 from botmetry.server.connections import Connections
 from botmetry.server.exposition import Exposition
 from botmetry.server.listening import listening_sockets, tls_context, url_of
@@ -60,7 +61,8 @@ class Serving:
 
     async def _start(self) -> MetricsServer:
         tls = tls_context(self._settings)
-        sockets = listening_sockets(self._settings.host, self._settings.port)
+        settings = self._settings
+        sockets = listening_sockets(settings.host, settings.port, reuse_port=settings.reuse_port)
         server = MetricsServer(self._telemetry, self._settings, url_of(sockets[0], tls=tls is not None))
         try:
             await server.listen(sockets, tls)
@@ -96,11 +98,14 @@ class MetricsServer:
         )
         self._loop_lag = LoopLag(telemetry.runtime.event_loop_lag)
         self._listeners: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
+        in_children(self._close_inherited)
         self._closing: asyncio.Task[None] | None = None
 
     async def listen(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> None:
         """Accept connections from `sockets`, which belong to this server from now on."""
         loop = asyncio.get_running_loop()
+        self._sockets = sockets
         for sock in sockets:
             listener = await loop.create_server(
                 self._connections,
@@ -124,6 +129,11 @@ class MetricsServer:
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
+
+    def _close_inherited(self) -> None:
+        """Close the sockets in a forked child, where nobody answers: they would keep the port when we have ended."""
+        for sock in self._sockets:
+            sock.close()
 
     async def _close(self) -> None:
         self._loop_lag.stop()
