@@ -6,6 +6,7 @@ one pass over the fields, one call of the encoder and one append to the sink's b
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import traceback
@@ -45,7 +46,7 @@ LOGGER: Final = "botmetry"
 _DEBUG, _INFO, _WARNING, _ERROR = (LEVELS[level] for level in ("debug", "info", "warning", "error"))
 _EVENTS_REMEMBERED: Final = 1024
 _MILLISECONDS: Final = tuple(b'.%03dZ"' % millisecond for millisecond in range(1000))
-_NO_SPAN: Final = b',"trace_id":null,"span_id":null,'
+_NO_SPAN: Final = b',"trace_id":null,"span_id":null'
 
 
 def open_log(
@@ -87,6 +88,13 @@ class EventLogger(FamilyEvents):
         on_error: Called with `"logs"` and an error when a line cannot be made.
         count: Called with the level of each record.
         clock: Seconds since 1970.
+
+    Attributes:
+        service: The program's name.
+        level: The least level that is written, as a number of the stdlib's `logging`.
+        redactor: Removes secrets.
+        sink: Takes the encoded lines.
+        count: Called with the level of each record, by whoever writes one.
     """
 
     def __init__(
@@ -100,25 +108,29 @@ class EventLogger(FamilyEvents):
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.service = service
+        self.level = LEVELS[settings.level]
         self.redactor = Redactor(settings.redact_keys, settings.user_id_key, RESERVED)
         self.sink = sink
-        self._least = LEVELS[settings.level]
+        self._safe = self.redactor.fields
+        self._text = self.redactor.text
         self._on_error = on_error
-        self._count = count
+        self.count = count
         self._clock = clock
-        self._second = (0, b'{"timestamp":"1970-01-01T00:00:00')
+        self._around: dict[tuple[str, str, str], tuple[bytes, bytes]] = {}
+        self._bound: tuple[Mapping[str, object], bytes] = ({}, b"")
+        self._second = _second_of(0.0)
         self._heads: dict[str, dict[str, bytes]] = {level: {} for level in LEVELS}
         sink.announce_drops(self._dropped)
 
     def enabled(self, level: str) -> bool:
         """Whether events of `level` are written."""
-        return LEVELS[level] >= self._least
+        return LEVELS[level] >= self.level
 
     def debug(
         self, event: str, /, *, exc_info: ExcInfo = None, message: str | None = None, **fields: object
     ) -> None:
         """Write an event that only the developer of the program needs."""
-        if self._least <= _DEBUG:
+        if self.level <= _DEBUG:
             self._write("debug", event, message, exc_info, fields)
 
     def info(
@@ -132,21 +144,21 @@ class EventLogger(FamilyEvents):
             message: A sentence for people; the event's name when left out.
             fields: Anything. What JSON does not know is written as text.
         """
-        if self._least <= _INFO:
+        if self.level <= _INFO:
             self._write("info", event, message, exc_info, fields)
 
     def warning(
         self, event: str, /, *, exc_info: ExcInfo = None, message: str | None = None, **fields: object
     ) -> None:
         """Write an event that somebody should look at some time."""
-        if self._least <= _WARNING:
+        if self.level <= _WARNING:
             self._write("warning", event, message, exc_info, fields)
 
     def error(
         self, event: str, /, *, exc_info: ExcInfo = None, message: str | None = None, **fields: object
     ) -> None:
         """Write a failure of one piece of work."""
-        if self._least <= _ERROR:
+        if self.level <= _ERROR:
             self._write("error", event, message, exc_info, fields)
 
     def emit(
@@ -159,8 +171,8 @@ class EventLogger(FamilyEvents):
         fields: Mapping[str, object],
     ) -> None:
         """Write an event of a level that is known only at run time."""
-        if LEVELS[level] >= self._least:
-            self._write(level, event, message, exc_info, fields)
+        if LEVELS[level] >= self.level:
+            self._write(level, event, message, exc_info, dict(fields))
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all lines so far are written, at most `timeout` seconds; tell whether they are."""
@@ -170,103 +182,107 @@ class EventLogger(FamilyEvents):
         """Write what waits and end the writing thread; a later event starts it again."""
         self.sink.close()
 
-    def record(
-        self,
-        level: str,
-        event: str,
-        message: str,
-        logger: str,
-        *,
-        moment: float,
-        exception: str | None = None,
-        fields: Mapping[str, object],
-    ) -> None:
-        """Write what somebody else recorded at `moment` (seconds since 1970), if its level is written.
-
-        Args:
-            level: As ours are called.
-            event: The record's own event, or a name for records that have none.
-            message: What the record says.
-            logger: Whose record it is.
-            moment: When it was made.
-            exception: A traceback as text.
-            fields: What else it carries.
-        """
-        if LEVELS[level] < self._least:
-            return
-        try:
-            self._count(level)
-            if self.sink.enabled:
-                head = self._new_head(level, event, message, logger)
-                self.sink.write(self._line(moment, head, fields, exception))
-        except Exception as error:  # noqa: BLE001 - as in `_write`
-            self.failed(error)
-
     def failed(self, error: BaseException) -> None:
         """Take note that a line could not be made."""
         with suppress(Exception):  # whoever counts failures may fail; the host must not notice
             self._on_error("logs", error)
 
-    def _write(
-        self, level: str, event: str, message: str | None, exc_info: ExcInfo, fields: Mapping[str, Any]
-    ) -> None:
-        try:
-            self._count(level)
-            if not self.sink.enabled:
-                return
-            if message is None:
-                head = self._heads[level].get(event) or self._head(level, event)
-            else:
-                head = self._new_head(level, event, message, LOGGER)
-            exception = traceback_of(exc_info) if exc_info else None
-            self.sink.write(self._line(self._clock(), head, fields, exception))
-        except Exception as error:  # noqa: BLE001 - a log method must not break the host
-            self.failed(error)
+    def line(self, moment: float, head: bytes, fields: dict[str, Any], exception: str | None) -> bytes:
+        """Return an encoded line. Written out in one piece, because it is the hot path.
 
-    def _line(self, moment: float, head: bytes, fields: Mapping[str, Any], exception: str | None) -> bytes:
-        """Return the line of an event whose constant part is `head`. Written out, because it is the hot path."""
-        second = int(moment)
-        begun = (
-            self._second
-        )  # number and text in one attribute: a thread never sees the one without the other
-        if begun[0] != second:
-            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            begun = self._second = (second, b'{"timestamp":"' + text.encode())
-        bound = context.fields()
-        safe = self.redactor.fields({**bound, **fields} if bound else dict(fields))
-        if exception is not None:
-            safe["exception"] = self.redactor.text(exception)
+        Args:
+            moment: When it happened, in seconds since 1970.
+            head: Level, event, message and logger, from `head`.
+            fields: What else is said.
+            exception: A traceback.
+        """
+        # Beginning and text of a second are one attribute: a thread never sees one's beginning with another's text.
+        second = self._second
+        passed = moment - second[0]
+        if not 0.0 <= passed < 1.0:
+            second = self._second = _second_of(moment)
+            passed = moment - second[0]
         ids = _NO_SPAN
         span = context.span()
         if span is not None:
-            ids = f',"trace_id":"{span.trace_id}","span_id":"{span.span_id}",'.encode()
-        millisecond = _MILLISECONDS[int((moment - second) * 1000)]
+            ids = f',"trace_id":"{span.trace_id}","span_id":"{span.span_id}"'.encode()
+        bound = context.fields()
+        if bound:
+            known = self._bound
+            if known[0] is bound and fields.keys().isdisjoint(bound):
+                ids += known[1]
+            else:
+                ids += self._bound_part(bound, fields)
+        safe = self._safe(fields)
+        if exception is not None:
+            safe = {**safe, "exception": self._text(exception)}
         if safe:
-            return b"".join((begun[1], millisecond, head, ids, orjson.dumps(safe)[1:], b"\n"))
-        return b"".join((begun[1], millisecond, head, ids[:-1], b"}\n"))
+            rest = orjson.dumps(safe)
+            return b"".join((second[1], _MILLISECONDS[int(passed * 1000)], head, ids, b",", rest[1:], b"\n"))
+        return b"".join((second[1], _MILLISECONDS[int(passed * 1000)], head, ids, b"}\n"))
 
-    def _head(self, level: str, event: str) -> bytes:
+    def head(self, level: str, event: str, message: object, logger: str) -> bytes:
+        """Return the encoded part of a line that says what it is about."""
+        around = self._around.get((level, event, logger)) or self._around_message(level, event, logger)
+        said = message if type(message) is str else text_of(message)
+        return around[0] + orjson.dumps(self._text(said)) + around[1]
+
+    def _write(
+        self, level: str, event: str, message: str | None, exc_info: ExcInfo, fields: dict[str, Any]
+    ) -> None:
+        try:
+            self.count(level)
+            if not self.sink.enabled:
+                return
+            if message is None:
+                head = self._heads[level].get(event) or self._new_head(level, event)
+            else:
+                head = self.head(level, event, message, LOGGER)
+            exception = traceback_of(exc_info) if exc_info else None
+            self.sink.write(self.line(self._clock(), head, fields, exception))
+        except Exception as error:  # noqa: BLE001 - a log method must not break the host
+            self.failed(error)
+
+    def _bound_part(self, bound: Mapping[str, object], fields: Mapping[str, object]) -> bytes:
+        """Return the bound fields as they are in a line; keep them for further lines of the same piece of work."""
+        own = {name: value for name, value in bound.items() if name not in fields}  # what the event says wins
+        safe = self._safe(own)
+        part = b"," + orjson.dumps(safe)[1:-1] if safe else b""
+        # Only names, words and numbers are kept. What could change later is encoded each time.
+        if safe is own and len(own) == len(bound):
+            self._bound = (bound, part)
+        return part
+
+    def _new_head(self, level: str, event: str) -> bytes:
+        """Return what is the same in all lines of an event that says nothing but its name."""
         heads = self._heads[level]
         if len(heads) >= _EVENTS_REMEMBERED:  # names are constants; somebody writes data into them
             heads.clear()
-        head = heads[event] = self._new_head(level, event, event, LOGGER)
+        head = heads[event] = self.head(level, event, event, LOGGER)
         return head
 
-    def _new_head(self, level: str, event: str, message: str, logger: str) -> bytes:
-        clean = self.redactor.text
-        keys = {
-            "level": level,
-            "event": clean(text_of(event)),
-            "message": clean(text_of(message)),
-            "logger": clean(text_of(logger)),
-            "service": self.service,
-        }
-        return b"," + orjson.dumps(keys)[1:-1]
+    def _around_message(self, level: str, event: str, logger: str) -> tuple[bytes, bytes]:
+        before = orjson.dumps({"level": level, "event": self._text(text_of(event))})
+        after = orjson.dumps({"logger": self._text(text_of(logger)), "service": self.service})
+        if len(self._around) >= _EVENTS_REMEMBERED:
+            self._around.clear()
+        around = self._around[level, event, logger] = (
+            b"," + before[1:-1] + b',"message":',
+            b"," + after[1:-1],
+        )
+        return around
 
     def _dropped(self, lines: int) -> bytes:
         message = f"{lines} log lines are missing here: the output did not take them"
-        head = self._new_head("warning", "logs.lines_dropped", message, LOGGER)
-        return self._line(self._clock(), head, {"lines": lines}, None)
+        head = self.head("warning", "logs.lines_dropped", message, LOGGER)
+        return self.line(self._clock(), head, {"lines": lines}, None)
+
+
+def _second_of(moment: float) -> tuple[float, bytes]:
+    """Return when the second around `moment` began, and the beginning of the lines of that second."""
+    begin = math.floor(moment)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(begin))
+    return float(begin), f'{{"timestamp":"{text}'.encode()
 
 
 def traceback_of(exc_info: ExcInfo) -> str:

@@ -59,6 +59,4 @@ def items_of(value: object) -> Mapping[object, object] | Iterable[object] | None
 
 def well_formed(text: str) -> str:
     """Return `text` with lone surrogates, which UTF-8 cannot carry, written as escapes."""
-    if text.isascii():
-        return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -32,11 +32,14 @@ _CYCLE: Final = "<cycle>"
 _PAIR: Final = 2
 _SHORTEST_TOKEN: Final = 12  # characters of the shortest credential that is recognised by its form
 _SMALLEST_CARD: Final = 10 ** (MIN_DIGITS - 1)
+_LARGEST_NEGATIVE: Final = -_SMALLEST_CARD
+_SMALL_FLOAT, _LARGE_FLOAT = -1e12, 1e12  # between them is what is surely neither NaN nor infinite
 _REMEMBERED: Final = 8192
 _LONGEST_REMEMBERED: Final = 64  # characters: all that is remembered stays below a mebibyte or so
 _USER_IDS_REMEMBERED: Final = 4096
 # Ids are what most strings that were not seen before are. Nothing that is masked has this form.
 _IS_ID = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}").fullmatch
+_ID_SIZES: Final = (32, 36)
 _HASH_BYTES: Final = 8  # of a user id: one collision expected among 5 billion users
 
 
@@ -78,11 +81,11 @@ class Redactor:
             if kind is str:
                 if value in clean or self.text(value) is value:
                     continue
-            elif kind is int:
-                if -_SMALLEST_CARD < value < _SMALLEST_CARD:
-                    continue
             elif kind is float:
-                if value - value == 0.0:  # neither NaN nor infinite
+                if _SMALL_FLOAT < value < _LARGE_FLOAT:
+                    continue
+            elif kind is int:
+                if _LARGEST_NEGATIVE < value < _SMALLEST_CARD:
                     continue
             elif kind is bool or value is None:
                 continue
@@ -118,16 +121,18 @@ class Redactor:
         return self._hash_user_id(user_id)
 
     def _search(self, text: str) -> str:
-        if _IS_ID(text):
+        size = len(text)
+        if size in _ID_SIZES and _IS_ID(text):
             return text
-        text = well_formed(text)
-        if len(text) >= _SHORTEST_TOKEN:
+        if not text.isascii():
+            text = well_formed(text)
+        if size >= _SHORTEST_TOKEN:
             text = mask_tokens(text)
         if ":" in text or "=" in text:
             if "://" in text:
                 text = mask_url_passwords(text)
             text = mask_assignments(text, self._names.rule, self._hash_user_id)
-        if len(text) >= MIN_DIGITS:
+        if size >= MIN_DIGITS:
             text = mask_payment_numbers(text)
         return text
 
