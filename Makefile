@@ -13,11 +13,13 @@ FAULT ?=
 WORKERS ?=
 SEED ?=
 
-.PHONY: help demo test lint types architecture check format render clean system
+RUNS ?= 7
+
+.PHONY: help demo test bench lint types architecture check format render clean system
 
 help: ## Show what can be done.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  demo takes DURATION=seconds, FAULT=name, WORKERS=number and SEED=number; make demo FAULT=? lists the faults."
+	@echo "  demo takes DURATION=seconds, FAULT=name, WORKERS=number and SEED=number; FAULT=? lists the faults."
 
 demo: $(VENV)/.demo system ## Start midas under botmetry: servers, bot, workers, Prometheus, Alertmanager.
 	@exec $(BIN)/midas demo $(if $(DURATION),--duration=$(DURATION)) $(if $(FAULT),--fault=$(FAULT)) \
@@ -27,6 +29,9 @@ test: $(VENV)/.dev system ## Run all tests, and the types, layers and stack chec
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(TESTS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=85 | tail -n 25
+
+bench: $(VENV)/.bench ## Measure every claim beside its peers (RUNS=7 interleaved runs, ONLY=text to choose).
+	@cd benchmarks && ../$(BIN)/python run.py --runs $(RUNS) $(if $(ONLY),--only '$(ONLY)')
 
 lint: $(VENV)/.dev ## Check style and formatting.
 	@$(BIN)/ruff check
@@ -63,7 +68,7 @@ $(VENV)/bin/python:
 	  { echo "python3-venv is missing: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 2; }; fi
 
 # A stamp an extra: what the demo needs comes first and alone, because somebody waits for it.
-$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.bench $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "· Python packages for $* (a minute or two the first time)"
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=$(VENV) uv pip install --quiet -c constraints.txt -e '.[$*]'; \
 	  else $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'; fi

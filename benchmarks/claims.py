@@ -28,17 +28,45 @@ class Claim:
 
 CLAIMS: tuple[Claim, ...] = (
     Claim("async handler / prometheus-async", "handler:botmetry", "handler:prometheus_async", 0.15, "µs"),
-    Claim("async handler / prometheus_client bound by hand", "handler:botmetry", "handler:client_bound", 0.40, "µs"),
-    Claim("async handler / prometheus_client labels() each call", "handler:botmetry", "handler:client_labels", None, "µs"),
-    Claim("async handler / OpenTelemetry counter and histogram", "handler:botmetry", "handler:opentelemetry", None, "µs"),
-    Claim("async handler with event / structlog event alone", "handler:botmetry_event", "events:structlog", 0.70, "µs"),
+    Claim("async handler / prometheus_client, bound", "handler:botmetry", "handler:client_bound", 0.40, "µs"),
+    Claim(
+        "async handler / prometheus_client, labels()", "handler:botmetry", "handler:client_labels", None, "µs"
+    ),
+    Claim(
+        "async handler / OpenTelemetry counter and histogram",
+        "handler:botmetry",
+        "handler:opentelemetry",
+        None,
+        "µs",
+    ),
+    Claim(
+        "async handler with event / structlog event alone",
+        "handler:botmetry_event",
+        "events:structlog",
+        0.70,
+        "µs",
+    ),
     Claim("Counter.inc", "series:counter", "series:client_counter", 0.35, "µs"),
     Claim("Histogram.observe", "series:histogram", "series:client_histogram", 0.25, "µs"),
     Claim("exposition of 18,000 series", "exposition:render_18k", "exposition:client_18k", 0.08, "ms"),
     Claim("exposition of 180,000 series", "exposition:render_180k", "exposition:client_180k", 0.08, "ms"),
     Claim("one event / structlog with orjson", "events:botmetry", "events:structlog", 0.50, "µs"),
-    Claim("a stdlib record / OrjsonFormatter", "events:botmetry_record", "events:orjson_formatter", 0.80, "µs"),
+    Claim(
+        "a stdlib record / OrjsonFormatter", "events:botmetry_record", "events:orjson_formatter", 0.80, "µs"
+    ),
     Claim("memory of 10,000 histogram series", "memory:botmetry", "memory:client", 0.50, "MiB"),
-    Claim("import botmetry / import prometheus_client", "imports:botmetry", "imports:prometheus_client", 1.20, "ms"),
-    Claim("importing Telemetry / prometheus_client", "imports:telemetry", "imports:prometheus_client", None, "ms"),
+    Claim(
+        "import botmetry / import prometheus_client",
+        "imports:botmetry",
+        "imports:prometheus_client",
+        1.20,
+        "ms",
+    ),
+    Claim(
+        "importing Telemetry / prometheus_client",
+        "imports:telemetry",
+        "imports:prometheus_client",
+        None,
+        "ms",
+    ),
 )

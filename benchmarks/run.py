@@ -19,7 +19,14 @@ from pathlib import Path
 from claims import CLAIMS, Claim
 
 HERE = Path(__file__).parent
-PEERS = ("prometheus-client", "prometheus-async", "structlog", "orjson", "python-json-logger", "opentelemetry-sdk")
+PEERS = (
+    "prometheus-client",
+    "prometheus-async",
+    "structlog",
+    "orjson",
+    "python-json-logger",
+    "opentelemetry-sdk",
+)
 
 
 def main() -> int:

@@ -81,5 +81,3 @@ def orjson_formatter() -> float:
         log.addHandler(handler)
         log.propagate = False
         return _cost(lambda: log.info("update handled", extra=FIELDS))
-
-

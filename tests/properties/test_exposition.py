@@ -54,7 +54,8 @@ def test_counters_with_any_label_round_trip_in_both_formats(totals):
     for labels, amount in totals.items():
         counter.labels(*labels).inc(amount)
     expected = {
-        ("x_total", (("a", valid_unicode(a)), ("b", valid_unicode(b)))): amount for (a, b), amount in totals.items()
+        ("x_total", (("a", valid_unicode(a)), ("b", valid_unicode(b)))): amount
+        for (a, b), amount in totals.items()
     }
     alike(samples(parse_text(ours.render().decode())), expected)
     alike(samples(parse_openmetrics(ours.render(openmetrics=True).decode())), expected)
@@ -99,7 +100,9 @@ def test_nan_and_infinity_observed_are_counted_as_prometheus_client_counts_them(
         for value in (0.2, odd, 3.0):
             histogram.observe(value)
             client.observe(value)
-        alike(samples(parse_text(ours.render().decode())), samples(parse_text(generate_latest(theirs).decode())))
+        alike(
+            samples(parse_text(ours.render().decode())), samples(parse_text(generate_latest(theirs).decode()))
+        )
 
 
 def test_the_openmetrics_text_of_a_counter_is_prometheus_clients():
