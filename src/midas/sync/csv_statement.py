@@ -44,7 +44,12 @@ class _Row:
 
     @property
     def is_footer(self) -> bool:
-        """Whether it is a remark such as "Endsaldo;1.234,00": there is no digit where the date should be."""
+        """Whether it is a remark such as "Endsaldo;1.234,00": there is no digit where the date should be.
+
+        A row that ends before the date is one only if it is a single cell; else it is a booking that was torn off.
+        """
+        if self.layout.columns["date"] >= len(self.cells) > 1:
+            return False
         return not any(character.isdigit() for character in self["date"])
 
     @property

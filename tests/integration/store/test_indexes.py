@@ -35,7 +35,8 @@ INSERT INTO confirmation_history
            CASE WHEN t.id % 89 = 0 THEN 'Travel' ELSE 'Health' END, 0.5, 'fuzzy', 'corrected', t.occurred_at
     FROM transactions t;
 INSERT INTO audit_log (user_id, action, entity, entity_id, created_at)
-    SELECT 1 + n % 5000, 'category.predicted', 'transaction', n::text, timestamptz '2026-01-01' + n * interval '5 minutes'
+    SELECT 1 + n % 5000, 'category.predicted', 'transaction', n::text,
+           timestamptz '2026-01-01' + n * interval '5 minutes'
     FROM generate_series(1, 60000) n;
 INSERT INTO sync_runs (user_id, source, file_name, started_at, finished_at)
     SELECT 1 + n % 200, 'csv', 'a.csv', timestamptz '2026-01-01' + n * interval '1 hour',

@@ -165,6 +165,7 @@ def test_a_file_without_bookings_is_an_empty_statement():
         ('Date,Amount,Memo\n2026-11-03,1.00,"abc\n2026-11-04,1.00,x\n', 2, "broken CSV"),
         ('Date,Amount,Memo\n2026-11-03,1.00,ok\n2026-11-04,1.00,"a"b\n', 3, "broken CSV"),
         ("Date,Amount\nsoon,1.00\n2026-11-03,1.00\n", 2, "is not a date"),
+        ("Type,Info,Date,Amount\nA,B,2026-11-03,1.00\nA,B\n", 3, "is not a date"),
         ("Date,Amount\n2026-11-03,1000000000000000\n", 2, "larger than any account"),
         ("Date,Amount\n0001-01-01T00:00:00+23:00,1\n", 2, "is not a date"),
     ],
