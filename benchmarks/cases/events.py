@@ -33,7 +33,7 @@ def botmetry() -> float:
 
 
 def structlog() -> float:
-    """structlog's fastest: orjson to a bytes logger, with contextvars, timestamp and level."""
+    """The fastest of structlog: orjson to a bytes logger, with contextvars, timestamp and level."""
     import orjson
     import structlog as peer
 
