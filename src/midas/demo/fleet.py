@@ -38,6 +38,7 @@ class Access:
     Attributes:
         internet_port: Of the local internet; None when Telegram and the language model are both the real ones.
         telegram_is_real: Whether people on Telegram are the users.
+        model_is_real: Whether a language model of somebody else's answers.
     """
 
     telegram_token: str = field(repr=False)
@@ -46,6 +47,7 @@ class Access:
     llm_base_url: str | None
     internet_port: int | None
     telegram_is_real: bool
+    model_is_real: bool
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Access":
@@ -55,12 +57,13 @@ class Access:
         port = None if token and key else free_port()
         local = f"http://{_HOST}:{port}"
         return cls(
-            telegram_token=token or f"{secrets.randbelow(10**9) + 10**9}:{secrets.token_urlsafe(26)}",
+            telegram_token=token or _invented_token(),
             telegram_api_url=(environ.get("TELEGRAM_API_URL", "").strip() or None) if token else local,
             api_key=key or f"sk-{secrets.token_hex(16)}",
             llm_base_url=(environ.get("LLM_BASE_URL", "").strip() or None) if key else f"{local}/v1",
             internet_port=port,
             telegram_is_real=bool(token),
+            model_is_real=bool(key),
         )
 
     @property
@@ -86,17 +89,22 @@ class Fleet:
     logs: Path
 
     def internet(self) -> Program:
-        """Return the local messenger and language model; only where one of them is not the real one."""
+        """Return the local messenger and language model; only where one of them is not the real one.
+
+        Its secrets stand on its command line, where everybody on this machine can read them: invented ones only.
+        """
         access = self.access
-        users = ("--users", "0") if access.telegram_is_real else ()
+        people = ["--token", access.telegram_token]
+        if access.telegram_is_real:
+            people = ["--token", _invented_token(), "--users", "0"]
         return Program(
             "internet",
             _python(
                 "midas.demo.internet",
                 *("--port", str(access.internet_port), "--seed", str(self.options.seed)),
                 *("--speed", str(self.options.speed)),
-                *("--token", access.telegram_token, "--api-key", access.api_key),
-                *users,
+                *people,
+                *(() if access.model_is_real else ("--api-key", access.api_key)),
             ),
             self.logs / "midas-internet.jsonl",  # it logs to its standard output
             f"{access.control_url}/stats",
@@ -159,6 +167,10 @@ class Fleet:
     def _output(self, name: str) -> Path:
         """Return the file for what is printed besides the log: the last words of a crash."""
         return self.logs / f"midas-{name}.log"
+
+
+def _invented_token() -> str:
+    return f"{secrets.randbelow(10**9) + 10**9}:{secrets.token_urlsafe(26)}"
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
