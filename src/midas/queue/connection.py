@@ -12,6 +12,8 @@ import random
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import redis
@@ -120,6 +122,8 @@ class Availability:
         self._telemetry = telemetry
         self._failures = 0
         self._lock = threading.Lock()
+        # Redis goes away for the whole process: the line about it must not carry the user whose task noticed first.
+        self._context = copy_context()
 
     @property
     def is_there(self) -> bool:
@@ -166,7 +170,7 @@ class Availability:
         self._telemetry.redis.connection_error()
         unavailable = QueueUnavailable(self._place, _reason(error))
         if changed:
-            self._telemetry.log.warning("redis.lost", message=str(unavailable), place=self._place)
+            self._log(self._telemetry.log.warning, "redis.lost", message=str(unavailable))
         return unavailable
 
     def answered(self) -> None:
@@ -176,7 +180,7 @@ class Availability:
         with self._lock:
             failures, self._failures = self._failures, 0
         if failures:
-            self._telemetry.log.info("redis.found", place=self._place, failed_attempts=failures)
+            self._log(self._telemetry.log.info, "redis.found", failed_attempts=failures)
 
     async def pause(self, at_most: float) -> None:
         """Wait as long as becomes the number of failures: 50 ms, doubling, up to a second, each with jitter.
@@ -185,6 +189,9 @@ class Availability:
         """
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures, 10))
         await asyncio.sleep(min(at_most, random.uniform(longest / 2, longest)))  # noqa: S311 -- not a secret
+
+    def _log(self, write: Callable[..., None], event: str, **fields: object) -> None:
+        self._context.copy().run(partial(write, event, place=self._place, **fields))
 
 
 def _reason(error: BaseException) -> str:

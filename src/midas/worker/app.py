@@ -77,7 +77,7 @@ async def run_worker(
     ready, stop, hurry = ready or asyncio.Event(), stop or asyncio.Event(), asyncio.Event()
     telemetry = Telemetry(service="midas-worker", log=settings.log)
     try:
-        with _stopped_by_signals(stop, hurry):
+        with telemetry.context(worker_id=worker_id), _stopped_by_signals(stop, hurry):
             async with AsyncExitStack() as stack:
                 server = await stack.enter_async_context(telemetry.serve(port=metrics_port))
                 handled = await stack.enter_async_context(_open(settings, telemetry))
@@ -92,10 +92,10 @@ async def run_worker(
                 )
                 telemetry.add_check("consumer", consumer.check)
                 keeper = stack.enter_context(_keeper(settings.redis_url, handled.queue, consumer))
-                telemetry.log.info("worker.started", worker_id=worker_id, metrics=server.url)
+                telemetry.log.info("worker.started", metrics=server.url)
                 ready.set()
                 await consumer.run(keeper, stop, hurry)
-                telemetry.log.info("worker.stopped", worker_id=worker_id)
+                telemetry.log.info("worker.stopped")
     finally:
         telemetry.close()
 

@@ -10,7 +10,7 @@ import asyncio
 import random
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError
@@ -50,7 +50,7 @@ class Duty:
 async def perform(duty: Duty, redis: Redis, availability: Availability, telemetry: Telemetry) -> None:
     """Do a duty for ever, whenever this process gets the lease.
 
-    After an outage it begins with a pause, too: workers that lost Redis renew their leases and hand in their results
+    After an outage it has another rest first: workers that lost Redis renew their leases and hand in their results
     within a second of its return, and their tasks are not to be taken away before.
     """
     while True:
@@ -58,13 +58,23 @@ async def perform(duty: Duty, redis: Redis, availability: Availability, telemetr
         try:
             await _perform_once(duty, redis, availability)
         except QueueUnavailable:
-            await availability.pause(at_most=duty.period)  # it has been logged
+            await _return_of(redis, availability)
         except MidasError as error:
             telemetry.log.warning("worker.duty_failed", duty=duty.name, message=str(error))
         except Exception as error:
             telemetry.log.error(  # noqa: TRY400 -- no logger of the standard library
                 "worker.duty_failed", duty=duty.name, exc_info=error
             )
+
+
+async def _return_of(redis: Redis, availability: Availability) -> None:
+    """Wait until Redis answers. That it went away has been logged."""
+    ping = cast("Callable[[], Awaitable[object]]", redis.ping)  # redis-py types it for sync and async at once
+    while True:
+        await availability.pause(at_most=_ANSWER_SECONDS)
+        with suppress(QueueUnavailable):
+            await availability.ask("", ping, within=_ANSWER_SECONDS)
+            return
 
 
 async def _perform_once(duty: Duty, redis: Redis, availability: Availability) -> None:

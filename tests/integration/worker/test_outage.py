@@ -66,7 +66,9 @@ async def test_a_worker_sits_out_a_crash_of_redis(own_redis, postgres_url, booke
             results = await asyncio.gather(*(queue.get_result(task_id, timeout=60) for task_id in ids))
             assert worker.lives
     assert [result["transaction_id"] for result in results] == [payment.id for payment in payments]
-    assert len(log.events("redis.lost")) == len(log.events("redis.found")) == 1
+    changes = log.events("redis.lost", "redis.found")
+    assert [line["event"] for line in changes] == ["redis.lost", "redis.found"]
+    assert all(line["worker_id"] == "w-here" and "user_id" not in line for line in changes)
 
 
 async def test_a_worker_sits_out_a_restart_of_postgresql(tmp_path, redis_url, log, until):
