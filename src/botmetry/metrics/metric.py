@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Mapping
 from copy import copy
 from itertools import accumulate
-from threading import Lock
+from threading import Lock, RLock
 from typing import Final, Generic, Self, TypeAlias, TypeVar
 
 from botmetry.errors import MetricError
@@ -82,7 +82,7 @@ class Metric(ABC, Generic[_Series]):
         self._overflowed = overflowed
         self._series: dict[_Values, _Series] = {}
         self._known: tuple[frozenset[str], ...] | None = None
-        self._adding = Lock()
+        self._adding = RLock()
         if not spec.labels:
             self._add(())
 
@@ -122,7 +122,7 @@ class Metric(ABC, Generic[_Series]):
 
     def renew_locks(self) -> None:
         """Take new locks: in a forked child, where a lock that another thread held would never be released."""
-        self._adding = Lock()
+        self._adding = RLock()
         self._shared.lock = Lock()
 
     def series(self) -> list[tuple[_Values, _Series]]:
@@ -174,8 +174,9 @@ class Metric(ABC, Generic[_Series]):
         with self._adding:
             series = self._series.get(key)
             if series is None:
-                series = self._make(self._shared, series_text(self.spec, key), key)
-                self._series[key] = series
+                made = self._make(self._shared, series_text(self.spec, key), key)
+                # Not a plain assignment: a finalizer may have run meanwhile and asked for the same series.
+                series = self._series.setdefault(key, made)
             return series
 
 
