@@ -14,6 +14,7 @@ import math
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from threading import RLock
 from time import time
 from typing import Final
@@ -173,6 +174,9 @@ class SharedHistogram(HistogramSeries):
 
     def observe(self, value: float, exemplar: Labels | None = None) -> None:
         """Count `value` in its bucket; see `HistogramSeries.observe`."""
+        if exemplar is not None:
+            self._observe_example(value, self._shared.exemplar(exemplar, value))
+            return
         try:
             value += 0.0  # as in a counter
             bucket = bisect_left(self._shared.bounds, value)
@@ -182,10 +186,7 @@ class SharedHistogram(HistogramSeries):
             if value == value:  # noqa: PLR0124 - NaN is in no bucket, and makes the sum NaN
                 self.cells[bucket] += 1.0
         except (IndexError, TypeError, OverflowError):
-            self._observe_slowly(value, exemplar)
-            return
-        if exemplar is not None:
-            self._keep(bucket, self._shared.exemplar(exemplar, value))
+            self._observe_slowly(value)
 
     def state(self) -> tuple[list[int], float]:
         """Return what this process has observed: the counts of each bucket, +Inf last, and the sum."""
@@ -202,19 +203,24 @@ class SharedHistogram(HistogramSeries):
         """Return the latest exemplar that this process gave each bucket."""
         return self._exemplars
 
-    def _observe_slowly(self, value: float, exemplar: Labels | None) -> None:
+    def _observe_slowly(self, value: float) -> None:
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError) as error:
             self._shared.failed(self._shared.name, error)
             return
         self.home.ledger.bind(self, self.home.definition)
-        self.observe(number, exemplar)
+        self.observe(number)
 
-    def _keep(self, bucket: int, exemplar: Exemplar) -> None:
-        if not math.isnan(exemplar.value):
-            self._exemplars = {**(self._exemplars or {}), bucket: exemplar}
-            self.home.ledger.exemplar(self, self.home.definition, bucket, exemplar)
+    def _observe_example(self, value: float, exemplar: Exemplar) -> None:
+        self.observe(value)
+        with suppress(TypeError, ValueError, OverflowError):  # which `observe` has reported
+            number = float(value)
+            if not math.isnan(number):
+                bucket = bisect_left(self._shared.bounds, number)
+                kept = exemplar._replace(value=number)
+                self._exemplars = {**(self._exemplars or {}), bucket: kept}
+                self.home.ledger.exemplar(self, self.home.definition, bucket, kept)
 
 
 class LockedCounter(SharedCounter):
