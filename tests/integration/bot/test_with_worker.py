@@ -21,7 +21,8 @@ HISTORY = "Date,Description,Amount,Currency\n" + "".join(
 
 
 @asynccontextmanager
-async def _working(settings):
+async def working(settings):
+    """Run a worker within the block; what it is thinking about at the end goes back in line."""
     ready, stop = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(
         run_worker(settings, worker_id="test", metrics_port=0, ready=ready, stop=stop, drain_seconds=0.1)
@@ -38,7 +39,7 @@ async def _working(settings):
 
 async def test_a_statement_comes_back_sorted(bot, person, settings):
     """Known merchants are filed, the meaningless one becomes a question, and one press answers it."""
-    async with _working(settings):
+    async with working(settings):
         assert "3 of them new" in (await person.hands_over("november.csv", STATEMENT)).text
         seen = await person.sees("message")
         assert (
@@ -55,7 +56,7 @@ async def test_a_statement_comes_back_sorted(bot, person, settings):
 async def test_answers_do_not_wait_for_a_slow_ai(bot, person, settings, internet):
     """While the language model thinks about a statement, every command is answered, and its thought is not over."""
     internet.faults.switch("slow-ai", on=True)
-    async with _working(settings):
+    async with working(settings):
         assert "3 of them new" in (await person.hands_over("november.csv", STATEMENT)).text
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not internet.model.stats()["thinking"]:
@@ -73,7 +74,7 @@ async def test_answers_do_not_wait_for_a_slow_ai(bot, person, settings, internet
 
 async def test_an_analysis_follows_the_report(bot, person, settings):
     """The report comes first; its analysis, a budget and the search for unusual payments come as messages."""
-    async with _working(settings):
+    async with working(settings):
         await person.hands_over("history.csv", HISTORY.encode())
         assert "12 filed" in (await person.sees("message")).text
         report = await person.says("/report 3000")
@@ -95,7 +96,7 @@ async def test_every_dialect_of_the_population_is_understood(bot, person, settin
     somebody = make_person(3, 5, DIALECTS)
     somebody.dialect = dialect
     name, data = next_statement(somebody, today, obscure=False)
-    async with _working(settings):
+    async with working(settings):
         assert "of them new" in (await person.hands_over(name, data)).text
         assert "finished" in (await person.sees("message")).text
     assert await metric(settings, "bot_errors_total") == 0

@@ -38,3 +38,8 @@ def test_keeping_to_the_advice_is_always_enough():
         if wait:
             clock.now += wait
             assert control.wait_seconds(7) == 0
+
+
+def test_a_faster_world_has_a_faster_messenger():
+    """When people live ten times as fast, ten times as much may be sent."""
+    assert FloodLimits().faster(10) == FloodLimits(10, 200, 300, 600)

@@ -1,10 +1,12 @@
 """Telegram's flood control: a chat and the whole bot may send only so fast, then they are told how long to wait."""
 
+from __future__ import annotations
+
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 _REMEMBERED_CHATS = 2_000
 
@@ -17,6 +19,10 @@ class FloodLimits:
     chat_burst: float = 20.0
     total_rate: float = 30.0
     total_burst: float = 60.0
+
+    def faster(self, speed: float) -> FloodLimits:
+        """Return the limits of a messenger whose clock runs `speed` times as fast (above 0), as its people's does."""
+        return FloodLimits(*(limit * speed for limit in astuple(self)))
 
 
 @dataclass(slots=True)

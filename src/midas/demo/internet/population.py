@@ -16,8 +16,8 @@ from midas.demo.internet.people import Person, make_person
 from midas.demo.internet.rhythm import Rhythm
 from midas.demo.internet.visits import Visit
 
-PEAK_VISITS = 0.42
-"""Visits a second at the busiest hour. A visit sends about seven updates, so the bot then answers three a second."""
+PEAK_VISITS = 0.75
+"""Visits a second at the busiest hour. A visit sends about five updates, so the bot then answers four a second."""
 DAY_SECONDS = 600.0  # a day in ten minutes: long enough that a five-minute window sees day and night differ
 NEWCOMER_SHARE = 0.12
 MOST_PEOPLE = 2_000  # known by name; when more came, a newcomer takes the place of the longest forgotten
@@ -60,6 +60,7 @@ class Population:
         self._born = users
         self._visits: dict[int, asyncio.Task[None]] = {}
         self.visits_begun = 0
+        self.arrivals = 0
         faults.listen(self._react_to_switch)
 
     @property
@@ -87,6 +88,7 @@ class Population:
 
     def arrive(self) -> Person | None:
         """Begin one visit, unless there is silence, a crowd, or the person is already here; return who came."""
+        self.arrivals += 1
         person = self.next_person()
         if "silence" in self._faults or len(self._visits) >= MOST_VISITS or person.user_id in self._visits:
             return None

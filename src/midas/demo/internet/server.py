@@ -78,7 +78,7 @@ class Internet:
             self.exchange,
             options.token,
             self.faults,
-            FloodControl(options.flood),
+            FloodControl(options.flood.faster(options.speed)),
             _luck(options, "telegram"),
         )
         self.port = 0

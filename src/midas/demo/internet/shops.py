@@ -17,7 +17,7 @@ class Shop:
     """A place where money goes."""
 
     name: str
-    """As banks print it, in capital letters; at most 25, so that it fits into OFX (32) with a payment provider before it."""
+    """As banks print it, in capital letters; at most 25, so that OFX (32) has room for a payment provider before it."""
     category: str
     low: float
     """The smallest usual price, in EUR."""
@@ -79,6 +79,14 @@ TELLING_SHOPS = (
     Shop("VHS SPRACHKURS COURSE", "Education", 40, 200),
     Shop("TIERHEIM SPENDE DONATION", "Donations", 5, 60),
     Shop("HAUSVERWALTUNG MIETE RENT", "Housing", 500, 1400),
+    # These only hint at what they are: a guess that is right and not sure.
+    Shop("BAR ZUM ANKER", "Restaurants", 8, 60, small=True),
+    Shop("KITCHEN NEUN", "Restaurants", 10, 50, small=True),
+    Shop("AUTO BRANDT", "Transport", 40, 400),
+    Shop("MODE LINDE", "Shopping", 20, 150, small=True),
+    Shop("CLUB KASTANIE", "Entertainment", 10, 70, small=True),
+    Shop("VITAL OASE", "Health", 20, 90, small=True),
+    Shop("FRISCHE INSEL", "Groceries", 5, 40, small=True),
 )
 
 EMPLOYER = Shop("NORDWIND SOFTWARE", "Income", 1800, 4200)
