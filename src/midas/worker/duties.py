@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from botmetry import Telemetry
     from midas.queue import Availability
 
-_LEASE_SECONDS: Final = 30.0
-"""Longer than any duty takes, short enough that a dead process does not hold up the others for long."""
+_LEASE_SECONDS: Final = 10.0
+"""Longer than any duty takes, short enough that a process that died with the lease does not hold up the others: with
+the lease of a task that is 15 s, and a dead worker's task is back in line within half a minute at the worst."""
 _ANSWER_SECONDS: Final = 5.0
 
 
