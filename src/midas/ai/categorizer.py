@@ -103,8 +103,9 @@ class Categorizer:
         merchant = normalise(description)
         if merchant == UNKNOWN:
             return Prediction(OTHER, 0.0, "none", "the bank wrote nothing about it")
-        # A stranger's name says less than what the payment says it is for: "Hans Meier | Miete November".
-        for name in dict.fromkeys((merchant, normalise(description.partition(SEPARATOR)[2]))):
+        # A stranger's name says less than what the payment says it is for: "Hans Meier | Miete Hauptstr. 3".
+        purpose = normalise(description.partition(SEPARATOR)[2])
+        for name in dict.fromkeys((merchant, purpose, purpose.partition(" ")[0])):
             mapping = await self._merchants.lookup(user_id, name) if name != UNKNOWN else None
             if mapping is not None:
                 return _weighed(_remembered(name, mapping), amount)

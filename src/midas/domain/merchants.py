@@ -63,7 +63,7 @@ _NOISE: Final = re.compile(
     |\b\d{1,2}:\d{2}(?::\d{2})?(?:[ ]UHR)?\b                      # 12:45 UHR
     |(?<!\w)(?:[*X\#]{2,}[\s-]?)+\d{2,4}\b                        # **** 1234
     |\b(?:KARTE|CARD|KARTENNR|KARTENNUMMER|KREDITKARTE)\.?(?:\s+(?:NR|NO|ENDING|ENDEND))?\.?
-      (?:\s+(?:IN|MIT|AUF))?[\s:]*[*X\#]*\d{4,}\b                 # KARTE NR. 1234
+      (?:\s+(?:IN|MIT|AUF))?[\s:]*(?:[*X\#]+[\s-]?)*\d{4,}\b      # KARTE NR. **** 1234
     |\b(?:FILIALE|FIL|MARKT|STORE|BRANCH|TERMINAL|KASSE|TERM-?ID|TID|NR|NO|REF|ORDER|RECHNUNG|INVOICE
       |KUNDENNR|KD-?NR)[\s.:\#-]*\d[\w/-]*                         # FIL. 1234
     |\bSAGT[ ]DANKE\b|\bDANKT\b|\bVIELEN[ ]DANK\b|\bTHANK[ ]YOU\b|\bMERCI\b

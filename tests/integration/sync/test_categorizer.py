@@ -47,7 +47,7 @@ async def test_a_resemblance_is_given_with_its_evidence(categorizer):
 
 async def test_what_a_payment_is_for_counts_when_its_receiver_is_unknown(categorizer):
     """A landlord's name says nothing, the purpose says it all."""
-    prediction = await categorizer.categorize(1, "Hans Meierhuber | Miete November", Decimal(-800))
+    prediction = await categorizer.categorize(1, "Hans Meierhuber | Miete Hauptstrasse", Decimal(-800))
 
     assert (prediction.category, prediction.method) == ("Housing", "mapping")
 

@@ -28,6 +28,7 @@ REFERENCE = Path(__file__).parents[3] / "migrations" / "002_add_reference_data.s
         ("AMZN Mktp DE*2K3AB4 800-279-6620 LU", "AMZN MKTP"),
         ("VISA DEBITKARTENUMSATZ VOM 03.11. SHELL 1234", "SHELL"),
         ("POS 1234 ALDI SUED FIL. 12 MUENCHEN", "ALDI SUED"),
+        ("REWE 6933 WIEN KARTE **** 8419", "REWE"),
         ("IKEA Deutschland GmbH & Co. KG", "IKEA"),
         ("Klarna*ZALANDO", "ZALANDO"),
         ("BURGER KING #1234", "BURGER KING"),
