@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from midas.ai import TASK, Prediction
 from midas.domain.categories import OTHER, UNCATEGORIZED
 from midas.domain.merchants import crypto_card_provider
-from midas.errors import LanguageModelError, QueueUnavailable, StoreUnavailable
+from midas.errors import LanguageModelError, QueueUnavailable, StatementError, StoreUnavailable
 from midas.sync.decisions import AUTO_CONFIRM_THRESHOLD, Applied, Decisions
 from midas.sync.statements import kind_of, parse_statement
 
@@ -108,11 +108,7 @@ class SyncService(Decisions):
             StatementError: The file is broken; carries line and reason.
             StoreUnavailable: PostgreSQL does not answer; nothing was stored.
         """
-        with self._telemetry.transactions.sync(kind_of(data)) as operation:
-            # In a thread: a large file takes seconds of computing, and the bot has other users.
-            statement, found = await asyncio.to_thread(_read, user_id, name, data)
-            new = await self._save(user_id, name, statement, found)
-            operation.set(found=len(found), new=len(new), user_id=user_id)
+        statement, found, new = await self._bring_in(user_id, name, data)
         self._count(statement.source, new)
         queued, _ = await self._enqueue(new, lambda transaction: f"categorize-{transaction.id}", priority=50)
         return ImportReport(len(found), len(new), len(found) - len(new), queued, statement.source)
@@ -167,6 +163,25 @@ class SyncService(Decisions):
         except LanguageModelError as error:
             self._telemetry.ai.fallback(TASK, "unavailable")
             return Prediction(OTHER, 0.0, "none", str(error))
+
+    async def _bring_in(
+        self, user_id: int, name: str, data: bytes
+    ) -> tuple[Statement, list[NewTransaction], list[Transaction]]:
+        with self._telemetry.transactions.sync(kind_of(data)) as operation:
+            operation.set(user_id=user_id)
+            try:
+                # In a thread: a large file takes seconds of computing, and the bot has other users.
+                statement, found = await asyncio.to_thread(_read, user_id, name, data)
+            except StatementError as error:
+                # An outcome, and no failure of ours: no traceback, and nothing of what the file says.
+                operation.outcome = "error"
+                operation.set(error_type="StatementError", line=error.line)
+                refused = error
+            else:
+                new = await self._save(user_id, name, statement, found)
+                operation.set(found=len(found), new=len(new))
+                return statement, found, new
+        raise refused
 
     async def _save(
         self, user_id: int, name: str, statement: Statement, found: Sequence[NewTransaction]

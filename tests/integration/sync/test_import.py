@@ -1,9 +1,11 @@
 """Statements are stored once, all or nothing, and their new transactions go to the AI."""
 
 import asyncio
+import json
 
 import pytest
 
+from botmetry import LogSettings, Telemetry
 from midas.ai import TASK
 from midas.confirmations import ConfirmationService
 from midas.demo.servers import RedisServer
@@ -117,6 +119,23 @@ async def test_of_a_broken_statement_nothing_is_stored_and_the_rest_stays(sync, 
 
     assert await contents(store) == before
     assert await queue.get_queue_size() == 1
+
+
+async def test_a_broken_statement_is_logged_without_what_it_says(
+    store, queue, categorizer, confirmations, tmp_path
+):
+    """The line in the log names file kind, line number and user; amounts, names and tracebacks stay out."""
+    path = tmp_path / "log.jsonl"
+    telemetry = Telemetry(service="midas-test", log=LogSettings(output=str(path)))
+    sync = SyncService(store, queue, categorizer, confirmations, telemetry)
+    with pytest.raises(StatementError, match="secret"):
+        await sync.import_statement(7, "x.csv", (HEADER + "01.10.2026;LIDL;x;secret;\n").encode())
+    telemetry.close()
+
+    (line,) = [json.loads(line) for line in path.read_text().splitlines()]
+    expected = {"event": "transactions.synced", "source": "csv", "outcome": "error", "line": 2, "user_id": 7}
+    assert expected.items() <= line.items()
+    assert "secret" not in path.read_text()
 
 
 async def contents(store):
