@@ -99,7 +99,7 @@ class Census:
             if not alone:
                 return
             survey = self._surveyor.read_once()
-            if survey.ended or survey.damaged:
+            if survey.ended:
                 self._write(survey, survey.past(), {})
             for name in survey.damaged:
                 self._folder.set_aside(name)
@@ -162,7 +162,7 @@ def _is_worth_merging(survey: Survey) -> bool:
     """Whether merging costs less than it saves: it writes the whole archive anew."""
     size = sum(part.header.used for part in survey.ended)
     whole = 0 if survey.archive is None else survey.archive.header.used
-    return len(survey.ended) + len(survey.damaged) >= _ENDED_FILES or size * 4 > whole
+    return bool(survey.damaged) or len(survey.ended) >= _ENDED_FILES or size * 4 > whole
 
 
 def _rows(part: Part, name: str, labels: Labels | None) -> Iterator[Row]:
