@@ -48,16 +48,19 @@ def _demo(arguments: argparse.Namespace, environ: Environ) -> int:
 
 
 def _bot(_: argparse.Namespace, environ: Environ) -> int:
+    settings = Settings.from_env(environ)
+    settings.required("telegram_token")  # said at once, not after the seconds that loading aiogram takes
     from midas.bot import run_bot  # noqa: PLC0415
 
-    asyncio.run(run_bot(Settings.from_env(environ)))
+    asyncio.run(run_bot(settings))
     return 0
 
 
 def _worker(arguments: argparse.Namespace, environ: Environ) -> int:
+    settings = Settings.from_env(environ)
+    settings.required("redis_url")
     from midas.worker import run_worker  # noqa: PLC0415
 
-    settings = Settings.from_env(environ)
     port = settings.worker_metrics_port if arguments.metrics_port is None else arguments.metrics_port
     asyncio.run(run_worker(settings, worker_id=arguments.id or f"worker-{os.getpid()}", metrics_port=port))
     return 0
@@ -83,7 +86,10 @@ async def _import_statement(settings: Settings, user_id: int, name: str, data: b
     from midas.store import open_store  # noqa: PLC0415
     from midas.sync import SyncService  # noqa: PLC0415
 
-    telemetry = Telemetry(service="midas-import", log=LogSettings(level="warning"))
+    # Its answer is one line for a person; who wants the log as well says where it should go.
+    telemetry = Telemetry(
+        service="midas-import", log=LogSettings(output=os.environ.get("LOG_OUTPUT") or "none")
+    )
     async with (
         open_store(settings.required("database_url"), telemetry) as store,
         connect(settings.required("redis_url")) as redis,

@@ -1,7 +1,7 @@
 """``midas demo``: one run of the demo as a person sees it, from the first line to the exit code.
 
-It ends after its duration, at Ctrl-C or at SIGTERM, with a summary and exit code 0: being told to end is no failure.
-A second Ctrl-C does not wait for anybody.
+It ends after its duration, at Ctrl-C, SIGTERM or with its terminal, with a summary and exit code 0: being told to end
+is no failure. A second Ctrl-C does not wait for anybody.
 """
 
 import asyncio
@@ -107,7 +107,7 @@ def _listen_for_signals(end: asyncio.Event) -> None:
             os._exit(1)  # the children's death signal ends them with us
         end.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal)
 
 

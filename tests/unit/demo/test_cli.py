@@ -41,6 +41,7 @@ def assert_one_line(called: subprocess.CompletedProcess[str], *words: str) -> No
         (("worker", "--metrics-port", "http"), ("--metrics-port", "http")),
         (("migrate",), ("DATABASE_URL",)),
         (("bot",), ("TELEGRAM_BOT_TOKEN",)),
+        (("worker",), ("REDIS_URL",)),
     ],
 )
 def test_a_wrong_call_is_one_line(arguments, words, tmp_path):
