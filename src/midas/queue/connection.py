@@ -60,6 +60,10 @@ _AWAY: Final = (
     OSError,
 )
 
+_REFUSALS: Final = ("MISCONF", "NOREPLICAS", "BUSY ")
+"""It cannot save to disk, has lost its replicas, or is held up by a script: it may be well again in a moment, and
+redis-py has no classes for these."""
+
 
 def connect(redis_url: str, *, max_connections: int = 64) -> Redis:
     """Make a client that reconnects by itself: two further attempts, with jitter, within half a second.
@@ -155,8 +159,7 @@ class Availability:
         except _AWAY as error:
             raise self.missed(error) from error
         except ResponseError as error:
-            # Redis refuses writes while it cannot save to disk, and has no error class for that.
-            if not str(error).startswith("MISCONF"):
+            if not str(error).startswith(_REFUSALS):
                 raise
             raise self.missed(error) from error
         self.answered()

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from botmetry import LogSettings, Telemetry
 from midas.demo.servers import RedisServer
 from midas.errors import QueueUnavailable
-from midas.queue import AITaskQueue, TaskStatus, connect
+from midas.queue import AITaskQueue, LeaseKeeper, TaskStatus, connect, connect_from_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +114,71 @@ async def test_worker_and_waiter_sit_out_an_outage(server, queue, telemetry, met
     assert (await asyncio.wait_for(worker, 15)).id == later
     await queue.store_result(running, {"n": 1})
     assert await asyncio.wait_for(waiter, 15) == {"n": 1}
+
+
+async def test_a_redis_that_refuses_writes_is_away(server, queue):
+    """A Redis that answers but must not write, here for want of replicas, counts as away until it may again."""
+    await queue.enqueue_task("t", {}, task_id="x")
+    async with connect(server.url) as client:
+        await client.config_set("min-replicas-to-write", 1)
+        with pytest.raises(QueueUnavailable, match="NOREPLICAS"):
+            await queue.enqueue_task("t", {})
+        assert await queue.dequeue_task("w", wait_seconds=0.1) is None
+        await client.config_set("min-replicas-to-write", 0)
+    assert (await queue.dequeue_task("w")).id == "x"
+
+
+async def test_waiting_for_a_result_can_begin_while_redis_is_away(server, queue):
+    """get_result says that Redis is away when the caller's time is over, and gives the result if it returns before."""
+    task_id = await queue.enqueue_task("t", {})
+    task = await queue.dequeue_task("w")
+    await asyncio.to_thread(server.kill)
+    with pytest.raises(QueueUnavailable):
+        await queue.get_result(task_id, timeout=0.3)
+    waiter = asyncio.create_task(queue.get_result(task_id, timeout=60))
+    await until(lambda: not queue.availability.is_there)
+    await asyncio.to_thread(server.start)
+    await queue.store_result(task, {"n": 1})
+    assert await asyncio.wait_for(waiter, 15) == {"n": 1}
+
+
+async def test_a_dead_subscription_is_noticed(server, queue, monkeypatch, metric):
+    """A subscription over which nothing comes any more, not even a sign of life, is made anew."""
+    monkeypatch.setattr("midas.queue.completions._SILENCE_SECONDS", 0.2)
+    task_id = await queue.enqueue_task("t", {}, timeout=60)
+    task = await queue.dequeue_task("w")
+    waiter = asyncio.create_task(queue.get_result(task_id, timeout=60))
+    async with connect(server.url) as client:
+        # Through several silences with signs of life it is the same subscription.
+        ids = set()
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            ids |= {client_["id"] for client_ in await client.client_list(_type="pubsub")}
+        assert len(ids) == 1
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        await until(lambda: metric("redis_connection_errors_total") >= 1)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    await queue.store_result(task, {"n": 1})
+    assert await asyncio.wait_for(waiter, 15) == {"n": 1}
+
+
+async def test_the_keeper_sits_out_an_outage(server, queue, metric):
+    """Leases that lapsed while Redis was away are renewed before anybody takes the task, and it can be ended."""
+    await queue.enqueue_task("t", {}, timeout=60)
+    task = await queue.dequeue_task("w")
+    lost = []
+    short = replace(task, lease_seconds=0.3)  # renews often; the lease in Redis stays 15 s
+    with LeaseKeeper(connect_from_thread(server.url), queue.moves, queue.availability, lost.append) as keeper:
+        keeper.hold(short)
+        await asyncio.to_thread(server.kill)
+        before = metric("redis_connection_errors_total")
+        await until(lambda: metric("redis_connection_errors_total") >= before + 2)
+        await asyncio.to_thread(server.start)
+        await until(lambda: queue.availability.is_there)
+        assert lost == []
+        await queue.store_result(task, {})
 
 
 async def test_an_outage_is_two_lines_of_log_and_many_counts(server, tmp_path):

@@ -13,10 +13,12 @@ import pytest
 from botmetry import ServerStartError
 from midas.demo.servers import PostgresServer, RedisServer
 from midas.errors import QueueUnavailable, SettingsError, StoreUnavailable
-from midas.queue import AITaskQueue, connect
+from midas.queue import AITaskQueue, LeaseKeeper, connect, connect_from_thread
 from midas.settings import Settings
 from midas.store import migrations
 from midas.worker import run_worker
+from midas.worker.consumer import Consumer
+from midas.worker.store_gate import StoreGate
 
 
 class Running:
@@ -69,6 +71,39 @@ async def test_a_worker_sits_out_a_crash_of_redis(own_redis, postgres_url, booke
     changes = log.events("redis.lost", "redis.found")
     assert [line["event"] for line in changes] == ["redis.lost", "redis.found"]
     assert all(line["worker_id"] == "w-here" and "user_id" not in line for line in changes)
+
+
+async def test_a_result_found_while_redis_is_away_is_handed_in_later(own_redis, telemetry, until, log):
+    """What a task found out during the outage is its result afterwards: nothing is done twice."""
+    runs, finish = 0, asyncio.Event()
+
+    async def slow(task):
+        nonlocal runs
+        runs += 1
+        await finish.wait()
+        return {"runs": runs}
+
+    async def always():
+        return None
+
+    stop, hurry, gate = asyncio.Event(), asyncio.Event(), StoreGate(always, telemetry)
+    async with connect(own_redis.url) as client, AITaskQueue(client, telemetry=telemetry) as queue:
+        consumer = Consumer(queue, {"slow": slow}, gate, telemetry, worker_id="w")
+        thread_client = connect_from_thread(own_redis.url)
+        with LeaseKeeper(thread_client, queue.moves, queue.availability, consumer.lose) as keeper:
+            work = asyncio.create_task(consumer.run(keeper, stop, hurry))
+            task_id = await queue.enqueue_task("slow", {})
+            await until(lambda: runs == 1)
+            await asyncio.to_thread(own_redis.kill)
+            finish.set()
+            await until(
+                lambda: [line for line in log.events("queue.task_finished") if line["outcome"] == "ok"]
+            )
+            await asyncio.to_thread(own_redis.start)
+            assert await queue.get_result(task_id, timeout=30) == {"runs": 1}
+            stop.set()
+            await asyncio.wait_for(work, 30)
+    assert runs == 1
 
 
 async def test_a_worker_sits_out_a_restart_of_postgresql(tmp_path, redis_url, log, until):
