@@ -47,7 +47,12 @@ async def open_services(settings: Settings, telemetry: Telemetry, bot: Bot) -> A
         await _ping(queue, redis)
         confirmations = ConfirmationService(redis, telemetry, availability=queue.availability)
         sync = SyncService(
-            store, queue, Categorizer(store.merchants, None, telemetry), confirmations, telemetry
+            store,
+            queue,
+            Categorizer(store.merchants, None, telemetry),
+            confirmations,
+            telemetry,
+            auto_confirm_threshold=settings.auto_confirm_threshold,
         )
         newsroom = Newsroom(store)
         deliveries = Deliveries(bot, queue, WatchBook(redis, queue.availability), newsroom, telemetry)
