@@ -119,12 +119,12 @@ class InFolder:
 
     def view(self, declared: list[AnyMetric]) -> list[AnyMetric]:
         """Return the metrics of all processes: first those declared here, then those that only others know."""
-        survey = self._census.take()
-        known = self._view.all_known(survey.totals, (self._known[metric.spec.name] for metric in declared))
+        self._survey = survey = self._census.take()
+        totals = survey.totals()
+        known = self._view.all_known(totals, (self._known[metric.spec.name] for metric in declared))
         # Sizes first: some gauges tell them.
-        self._survey = survey
-        self._sizes = {one.metric.spec.name: len(self._view.labels(survey.totals, one)) for one in known}
-        return [self._view.filled(survey.totals, one) for one in known]
+        self._sizes = {one.metric.spec.name: len(self._view.labels(totals, one)) for one in known}
+        return [self._view.filled(totals, one) for one in known]
 
     def size(self, metric: AnyMetric) -> int:
         """Return how many series a metric had in all processes at the last scrape here."""

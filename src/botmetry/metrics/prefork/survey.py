@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cached_property
 from typing import Final
 
 from botmetry.metrics.prefork.alive import has_ended
@@ -58,9 +57,8 @@ class Survey:
         """The cells of records at the time they were removed."""
         return {} if self.archive is None else self.archive.forgotten
 
-    @cached_property
     def totals(self) -> Totals:
-        """The series, added up."""
+        """Add up the series."""
         totals = Totals()
         for part in self.past():
             totals.add(part, living=False, forgotten=self.forgotten)
