@@ -86,6 +86,16 @@ async def test_without_postgresql_people_are_told(without_postgres, postgres_cab
     assert "3 of them new" in (await person.hands_over("november.csv", STATEMENT)).text
 
 
+async def test_a_postgresql_that_hangs_is_not_waited_for(without_postgres, postgres_cable, person, hurry):
+    """The answer comes while PostgreSQL still says nothing, not even that it took note of the cancellation."""
+    await person.says("/balance")
+    postgres_cable.hold()
+    with hurry():
+        assert TOO_SLOW in (await person.says("/balance")).text
+    postgres_cable.let_go()
+    assert "I know no account" in (await person.says("/balance")).text
+
+
 async def test_a_locked_table_is_not_waited_for(bot, person, settings, postgres_url, hurry):
     """While a table is locked the person is told that it takes longer; the timeout is counted."""
     connection = await asyncpg.connect(postgres_url)

@@ -161,3 +161,42 @@ def test_news_of_analyses_are_short_and_escaped():
     assert lines[-1] == "… and 2 more"
     assert news.budget_text([]) == news.NO_BUDGET
     assert news.anomalies_text([]) == news.NOTHING_UNUSUAL
+
+
+async def test_work_that_does_not_let_go_is_not_waited_for():
+    """Even work that takes long to stop, like a connection to a server that hangs, is left behind in time."""
+    released, stopped = asyncio.Event(), asyncio.Event()
+
+    async def clinging():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await released.wait()
+            stopped.set()
+
+    with pytest.raises(TooSlow):
+        await promptly(clinging(), 0.01)
+    assert not stopped.is_set()
+    released.set()
+    async with asyncio.timeout(60):
+        await stopped.wait()
+
+
+async def test_a_cancelled_wait_cancels_its_work():
+    """When the handler itself is cancelled, what it waited for is, too."""
+    stopped = asyncio.Event()
+
+    async def work():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    waiting = asyncio.create_task(promptly(work(), 60))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    async with asyncio.timeout(60):
+        await stopped.wait()
