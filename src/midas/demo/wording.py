@@ -68,7 +68,7 @@ def final_rows(
     if options.fault:
         rows.insert(3, (f"with {options.fault}", _answers(figures.answers_since_switch)))
     if restarts:
-        rows.append(("started again", f"{restarts} programs"))
+        rows.append(("started again", f"{restarts} program{'s' if restarts > 1 else ''}"))
     return rows
 
 
