@@ -13,7 +13,9 @@ FAULT ?=
 WORKERS ?=
 SEED ?=
 
+JOBS ?= 4
 RUNS ?= 7
+TESTS ?=
 
 .PHONY: help demo test bench lint types architecture check format render clean system
 
@@ -25,10 +27,8 @@ demo: $(VENV)/.demo system ## Start midas under botmetry: servers, bot, workers,
 	@exec $(BIN)/midas demo $(if $(DURATION),--duration=$(DURATION)) $(if $(FAULT),--fault=$(FAULT)) \
 	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(SEED),--seed=$(SEED))
 
-test: $(VENV)/.dev system ## Run all tests, and the types, layers and stack checks that they include.
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(TESTS)
-	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=85 | tail -n 25
+test: $(VENV)/.dev system ## Run all tests (JOBS=4 at once, TESTS=path for some).
+	@$(BIN)/pytest -n $(JOBS) --dist loadgroup $(if $(TESTS),$(TESTS),--cov --cov-report=term:skip-covered --cov-fail-under=85)
 
 bench: $(VENV)/.bench ## Measure every claim beside its peers (RUNS=7 interleaved runs, ONLY=text to choose).
 	@cd benchmarks && ../$(BIN)/python run.py --runs $(RUNS) $(if $(ONLY),--only '$(ONLY)')
