@@ -282,7 +282,7 @@ _ACROSS: Mapping[str, Across] = {
     "queue_size": "latest",
     "queue_oldest_task_age_seconds": "latest",
     "confirmations_pending": "latest",
-    "bot_active_users": "max",
+    "bot_active_users": "latest",
     "telemetry_series": "max",
     "botmetry_build_info": "max",
 }

@@ -7,6 +7,7 @@ Past the limit, a label value that the metric has not seen becomes `__other__` w
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Mapping
 from copy import copy
@@ -194,7 +195,21 @@ class Counter(Metric[CounterSeries]):
 
 
 class Gauge(Metric[GaugeSeries]):
-    """A number that goes up and down. An info metric is one whose value is 1."""
+    """A number that goes up and down. An info metric is one whose value is 1.
+
+    Attributes:
+        answer: Gives, at each scrape here, the value of the series that any process has, from its label values.
+    """
+
+    answer: Callable[..., float] | None = None
+
+    def answered(self, values: _Values) -> float:
+        """Return what `answer` says of a series; NaN when it fails."""
+        try:
+            return float(self.answer(*values)) if self.answer is not None else math.nan
+        except Exception as error:  # noqa: BLE001 - a scrape must go on whatever a function raises
+            self._shared.failed(self.spec.name, error)
+            return math.nan
 
     def set(self, value: float) -> None:
         """Set the series without labels."""

@@ -30,6 +30,8 @@ class Bot:
         self._commands: Kept[str] = Kept()
         self._methods: Kept[str] = Kept()
         self._active = workshop.gauge("bot_active_users")
+        # With prefork, whoever is scraped answers for all, also when only others have seen users.
+        self._active.answer = lambda window: self._users.count(WINDOWS[window])
 
     def command(self, command: str) -> Instrument:
         """Count, log and trace the handling of a command: a decorator or a `with` block.

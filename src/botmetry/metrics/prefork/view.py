@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from botmetry.metrics.format import series_text
@@ -47,19 +47,22 @@ class View:
                 known[definition.spec.name] = Known(_declared_elsewhere(definition), definition)
         return list(known.values())
 
-    def labels(self, totals: Totals, known: Known) -> Collection[Labels]:
+    def labels(self, totals: Totals, known: Known) -> set[Labels]:
         """Return the label values of a metric's series."""
-        rows = totals.rows.get(known.definition, {})
-        if isinstance(known.metric, Gauge):
-            return self._values(totals, known, rows, ask=lambda _: 0.0).keys()
-        return rows.keys()
+        found = set(totals.rows.get(known.definition, ()))
+        difference = totals.differences.get(known.definition)
+        if difference is not None:
+            found.update(totals.of_difference(difference))
+        if known.definition.spec.kind == "info":
+            found.update(labels for labels, _ in known.metric.series())
+        return found.union(labels for labels, _ in _asked(known.metric))
 
     def filled(self, totals: Totals, known: Known) -> AnyMetric:
         """Return a metric with the series of all processes."""
         metric, definition = known
         rows = totals.rows.get(definition, {})
         if isinstance(metric, Gauge):
-            values = self._values(totals, known, rows)
+            values = self._values(totals, known, metric, rows)
             texts = self._texts_of(known, values)
             shared = self._shared_of(definition)
             return metric.with_series(
@@ -91,23 +94,21 @@ class View:
         )
 
     def _values(
-        self,
-        totals: Totals,
-        known: Known,
-        rows: Mapping[Labels, list[Cells]],
-        ask: Callable[[SharedGauge], float] = SharedGauge.value,
+        self, totals: Totals, known: Known, metric: Gauge, rows: Mapping[Labels, list[Cells]]
     ) -> dict[Labels, float]:
         spec = known.definition.spec
         if (
             spec.kind == "info"
         ):  # which is 1, also when the process that said so has ended and its child lives on
-            return dict.fromkeys((*rows, *(labels for labels, _ in known.metric.series())), 1.0)
+            return dict.fromkeys(self.labels(totals, known), 1.0)
+        if metric.answer is not None:
+            return {labels: metric.answered(labels) for labels in self.labels(totals, known)}
         values = {labels: gauge_value(spec.across, contributions) for labels, contributions in rows.items()}
         difference = totals.differences.get(known.definition)
         if difference is not None:
             return values | totals.of_difference(difference)
         # Of the functions of other processes nothing is known here.
-        return values | {labels: ask(series) for labels, series in _asked(known.metric)}
+        return values | {labels: series.value() for labels, series in _asked(metric)}
 
     def _texts_of(self, known: Known, rows: Mapping[Labels, object]) -> dict[Labels, str]:
         own = {labels: series.text for labels, series in known.metric.series()}
