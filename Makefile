@@ -12,6 +12,7 @@ DURATION ?=
 FAULT ?=
 WORKERS ?=
 SEED ?=
+SPEED ?=
 
 JOBS ?= 4
 RUNS ?= 7
@@ -25,7 +26,7 @@ help: ## Show what can be done.
 
 demo: $(VENV)/.demo system ## Start midas under botmetry: servers, bot, workers, Prometheus, Alertmanager.
 	@exec $(BIN)/midas demo $(if $(DURATION),--duration=$(DURATION)) $(if $(FAULT),--fault=$(FAULT)) \
-	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(SEED),--seed=$(SEED))
+	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(SEED),--seed=$(SEED)) $(if $(SPEED),--speed=$(SPEED))
 
 test: $(VENV)/.dev system ## Run all tests (JOBS=4 at once, TESTS=path for some).
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(if $(TESTS),$(TESTS),--cov --cov-report=term:skip-covered --cov-fail-under=85)
@@ -70,6 +71,6 @@ $(VENV)/bin/python:
 # A stamp an extra: what the demo needs comes first and alone, because somebody waits for it.
 $(VENV)/.bench $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "· Python packages for $* (a minute or two the first time)"
-	@if command -v uv >/dev/null; then VIRTUAL_ENV=$(VENV) uv pip install --quiet -c constraints.txt -e '.[$*]'; \
+	@if command -v uv >/dev/null; then VIRTUAL_ENV=$(VENV) uv pip install --quiet --compile-bytecode -c constraints.txt -e '.[$*]'; \
 	  else $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'; fi
 	@touch $@

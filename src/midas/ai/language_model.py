@@ -11,8 +11,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-import openai
-
 from botmetry.integrations.openai import Price, instrument
 from midas.ai.evidence import stated_confidence, token_confidence
 from midas.ai.prompt import INSTRUCTIONS, category_span, question, read_answer
@@ -78,6 +76,8 @@ class LanguageModel:
     ) -> None:
         self.model = model
         self._timeout = timeout
+        import openai  # noqa: PLC0415 - 1.4 s of CPU that a bot without a model need not pay
+
         self._client = openai.AsyncOpenAI(
             api_key=api_key, base_url=base_url, timeout=timeout, max_retries=_RETRIES
         )
@@ -107,6 +107,8 @@ class LanguageModel:
         return _judgement(await self._complete(question(description, amount, currency)))
 
     async def _complete(self, user_message: str) -> ChatCompletion:
+        import openai  # noqa: PLC0415 - see the constructor
+
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._client.chat.completions.create(

@@ -67,9 +67,10 @@ async def run_bot(
                 polling = Polling()
                 bot = await stack.enter_async_context(open_bot(settings, polling))
                 observed_aiogram.instrument(bot, telemetry)
+                # Before the server: whoever asks early is told that we are not ready.
+                telemetry.add_check("telegram", polling.check)
                 server = await stack.enter_async_context(telemetry.serve(port=settings.bot_metrics_port))
                 services = await stack.enter_async_context(open_services(settings, telemetry, bot))
-                telemetry.add_check("telegram", polling.check)
                 telemetry.log.info("bot.started", metrics=server.url)
                 if await _first_done(_arrive(bot, settings, telemetry), stop):
                     services.deliveries.resume()

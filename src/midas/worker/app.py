@@ -79,6 +79,8 @@ async def run_worker(
     try:
         with telemetry.context(worker_id=worker_id), _stopped_by_signals(stop, hurry):
             async with AsyncExitStack() as stack:
+                # Before the server: whoever asks early is told that we are not ready.
+                telemetry.add_check("consumer", _not_started)
                 server = await stack.enter_async_context(telemetry.serve(port=metrics_port))
                 handled = await stack.enter_async_context(_open(settings, telemetry))
                 consumer = Consumer(
@@ -107,6 +109,10 @@ class _Backends:
     queue: AITaskQueue
     handlers: Mapping[str, Handler]
     gate: StoreGate
+
+
+def _not_started() -> None:
+    raise RuntimeError("the worker is starting")
 
 
 @asynccontextmanager
