@@ -27,14 +27,14 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def python(
-    name: str, code: str, folder: Path, ready_url: str | None = None, seconds: float = 10.0
+    name: str, code: str, folder: Path, ready_url: str | None = None, seconds: float = 60.0
 ) -> Program:
     return Program(
         name, (sys.executable, "-c", code), folder / f"{name}.out", ready_url, start_seconds=seconds
     )
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came true"

@@ -34,7 +34,7 @@ STATEMENT = (
 )
 
 
-async def eventually(look: Callable[[], Awaitable[T]], what: str, seconds: float = 30.0) -> T:
+async def eventually(look: Callable[[], Awaitable[T]], what: str, seconds: float = 60.0) -> T:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while not (seen := await look()):
@@ -78,7 +78,7 @@ async def test_prometheus_sees_every_process_and_evaluates_every_rule(stage):
         midas = [target for target in targets if target["labels"]["job"].startswith("midas-")]
         return midas if all(target["health"] == "up" for target in midas) else []
 
-    midas = await eventually(targets_up, "every target up", 40)
+    midas = await eventually(targets_up, "every target up", 90)
     assert sorted(target["labels"]["job"] for target in midas) == [
         "midas-bot",
         "midas-worker",
@@ -90,7 +90,7 @@ async def test_prometheus_sees_every_process_and_evaluates_every_rule(stage):
         rules = [rule for group in groups for rule in group["rules"]]
         return rules if all(rule["health"] != "unknown" for rule in rules) else []
 
-    rules = await eventually(rules_evaluated, "an evaluation of every rule", 60)
+    rules = await eventually(rules_evaluated, "an evaluation of every rule", 90)
     assert len(rules) >= 7
     assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
 
@@ -170,7 +170,7 @@ async def test_an_outage_of_redis_loses_no_task_and_ends_no_process(stage):
         assert await user.look(10), "the bot answers although Redis is away"
         await refused(demo.part("Redis"), demo.addresses["worker 1 metrics"])
 
-    await eventually(lambda: finished(stage), "an idle queue", 60)
+    await eventually(lambda: finished(stage), "an idle queue", 120)
     assert (await read_account(demo.databases.urls["REDIS_URL"])).lost == 0
     assert pids == {part.name: part.child.pid for part in demo.keeper.parts if isinstance(part, KeptProgram)}
     connection = await asyncpg.connect(demo.databases.urls["DATABASE_URL"])
@@ -234,7 +234,7 @@ async def refused(redis: KeptServer, metrics_url: str) -> None:
                 return float(line.split()[-1]) > 0
         return False
 
-    await eventually(noticed, "a connection error", 20)
+    await eventually(noticed, "a connection error", 60)
 
 
 def many_payments(count: int, shop: str = "LIDL FILIALE") -> str:

@@ -76,7 +76,7 @@ def _log_lines(telemetry, tmp_path):
 def _eventually():
     """Wait for a condition, plain or async, with a deadline."""
 
-    async def wait(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    async def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while True:
             holds = condition()

@@ -34,7 +34,7 @@ async def _queue(server, telemetry):
         yield queue
 
 
-async def until(condition, seconds=15.0):
+async def until(condition, seconds=60.0):
     """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -11,7 +11,7 @@ from midas.errors import TaskTimeout, TaskUnknown
 from midas.queue import AITaskQueue, connect
 
 
-async def until(condition, seconds=10.0):
+async def until(condition, seconds=60.0):
     """Wait until an async condition holds."""
     async with asyncio.timeout(seconds):
         while not await condition():

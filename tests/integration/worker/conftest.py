@@ -85,7 +85,7 @@ async def _queue(redis: Redis, telemetry: Telemetry) -> AsyncIterator[AITaskQueu
 def _until() -> Callable[..., Any]:
     """Wait until a condition, plain or async, holds; a deadline makes it an error."""
 
-    async def wait(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    async def wait(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         async with asyncio.timeout(seconds):
             while True:
                 value = condition()

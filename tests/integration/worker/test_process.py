@@ -199,7 +199,7 @@ async def test_a_second_signal_gives_everything_back_at_once(start, begun, queue
     await until(lambda: worker.logged("worker.draining"))
     worker.send(signal.SIGTERM)
 
-    await until(lambda: worker.returncode is not None, seconds=10)
+    await until(lambda: worker.returncode is not None, seconds=60)
     assert worker.returncode == 0
     again = await queue.dequeue_task("other")
     assert (again.id, again.deliveries) == (task_id, 1)
