@@ -160,7 +160,8 @@ class InFolder:
         survey = self._survey or self._census.take()
         found: list[Seen] = []
         cpu_seconds = sum(part.header.cpu_seconds for part in survey.past())
-        for part in survey.living:
+        # A process with two telemetry objects has two files.
+        for part in {part.header.pid: part for part in survey.living}.values():
             seen = look_at(part.header)
             if seen is not None:
                 found.append(seen)

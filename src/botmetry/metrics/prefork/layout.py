@@ -48,12 +48,12 @@ USED_AT: Final = 16
 EDITS_AT: Final = 24
 """Where the header counts the beginnings and ends of changes to what records describe."""
 
-CPU_AT: Final = 56
+CPU_AT: Final = 48
 """Where the header has the processor time that the process was last seen with."""
 
 _MAGIC: Final = b"botmetry"
 _VERSION: Final = 1
-_HEADER: Final = Struct("=8sQQQQQQdQQ")
+_HEADER: Final = Struct("=8sQQQQQdQQ")
 _RECORD: Final = Struct("=IIIIQ")  # length, kind, checksum, length of the body, serial
 _EXEMPLAR: Final = Struct("=IIdd")  # checksum, length of the labels, value, timestamp
 
@@ -91,7 +91,6 @@ class Header(NamedTuple):
         edits: Odd while a record is being given another meaning.
         generation: Of an archive: how often it was written anew.
         pid: Of the process that writes it; 0 for an archive.
-        started: The kernel's start time of that process, in clock ticks since boot.
         cpu_seconds: Processor time: of the process when last seen, or of all processes in the archive.
         namespace: The kernel's number for the pid namespace.
         checksum: Of an archive: over everything after the header.
@@ -101,7 +100,6 @@ class Header(NamedTuple):
     edits: int = 0
     generation: int = 0
     pid: int = 0
-    started: int = 0
     cpu_seconds: float = 0.0
     namespace: int = 0
     checksum: int = 0

@@ -23,7 +23,7 @@ from botmetry.metrics.prefork.book import Book
 from botmetry.metrics.prefork.definitions import Definition
 from botmetry.metrics.prefork.folder import Folder
 from botmetry.metrics.prefork.layout import HEADER_BYTES, Header, header_bytes
-from botmetry.metrics.prefork.processes import identity
+from botmetry.metrics.prefork.processes import namespace
 from botmetry.metrics.prefork.reading import Labels
 from botmetry.metrics.series import Exemplar
 
@@ -134,9 +134,8 @@ class Ledger:
 
     def _open(self) -> Book:
         if self._book is None:
-            pid, started, namespace = identity()
-            header = Header(HEADER_BYTES, pid=pid, started=started, namespace=namespace)
-            file = self._folder.create(header_bytes(header), pid)
+            header = Header(HEADER_BYTES, pid=self._pid, namespace=namespace())
+            file = self._folder.create(header_bytes(header), self._pid)
             try:
                 self._book = Book(file, header)
             except BaseException:

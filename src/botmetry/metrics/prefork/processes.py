@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from botmetry.metrics.catalogue import CATALOGUE
 from botmetry.metrics.prefork.layout import Header
 
-__all__ = ["ProcessCollector", "Seen", "identity", "look_at"]
+__all__ = ["ProcessCollector", "Seen", "look_at", "namespace"]
 
 _PROC: Final = Path("/proc")
 _STARTED: Final = (
@@ -48,27 +48,27 @@ class Seen(NamedTuple):
     max_fds: int | None
 
 
-def identity() -> tuple[int, int, int]:
-    """Return this process's number, its start in clock ticks since boot, and the number of its pid namespace."""
-    pid = os.getpid()
-    fields = _stat(pid)
-    return pid, int(fields[_STARTED]) if fields else 0, _namespace()
+def namespace() -> int:
+    """Return the kernel's number for the pid namespace of this process, 0 where there is none."""
+    with suppress(OSError):
+        return (_PROC / "self/ns/pid").stat().st_ino
+    return 0
 
 
 def look_at(header: Header) -> Seen | None:
-    """Return what the kernel says of the process that a file belongs to, or None when it cannot be asked.
+    """Return what the kernel says of a living process, or None when it cannot be asked.
 
-    It has ended, lives in another container, or there is no /proc.
+    It lives in another container, or there is no /proc. That it lives is known from its lock, so its number is its own.
     """
-    fields = _stat(header.pid) if header.namespace == _namespace() else None
-    if not fields or int(fields[_STARTED]) != header.started:
+    fields = _stat(header.pid) if header.namespace == namespace() else None
+    if fields is None:
         return None
     ticks = os.sysconf("SC_CLK_TCK")
     return Seen(
         (int(fields[_USER]) + int(fields[_SYSTEM])) / ticks,
         float(fields[_VIRTUAL]),
         float(fields[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE"),
-        _boot_time() + header.started / ticks,
+        _boot_time() + int(fields[_STARTED]) / ticks,
         _open_files(header.pid),
         _file_limit(header.pid),
     )
@@ -111,12 +111,6 @@ def _stat(pid: int) -> list[str] | None:
         # The program's name stands in parentheses and may have any characters, spaces and parentheses too.
         return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     return None
-
-
-def _namespace() -> int:
-    with suppress(OSError):
-        return (_PROC / "self/ns/pid").stat().st_ino
-    return 0
 
 
 def _boot_time() -> float:
