@@ -14,7 +14,7 @@ WORKERS ?=
 SEED ?=
 SPEED ?=
 
-JOBS ?= 4
+JOBS ?= 3
 RUNS ?= 7
 TESTS ?=
 
@@ -28,7 +28,7 @@ demo: $(VENV)/.demo system ## Start midas under botmetry: servers, bot, workers,
 	@exec $(BIN)/midas demo $(if $(DURATION),--duration=$(DURATION)) $(if $(FAULT),--fault=$(FAULT)) \
 	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(SEED),--seed=$(SEED)) $(if $(SPEED),--speed=$(SPEED))
 
-test: $(VENV)/.dev system ## Run all tests (JOBS=4 at once, TESTS=path for some).
+test: $(VENV)/.dev system ## Run all tests (JOBS=3 at once, TESTS=path for some).
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(if $(TESTS),$(TESTS),--cov --cov-report=term:skip-covered --cov-fail-under=85)
 
 bench: $(VENV)/.bench ## Measure every claim beside its peers (RUNS=7 interleaved runs, ONLY=text to choose).
