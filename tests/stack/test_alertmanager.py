@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,12 +204,12 @@ def test_inhibition(config: Path, tmp_path: Path, program: Callable[[str], str])
         with _running(config, tmp_path / str(number)) as url:
             _post(url, [_alert(tuple(source)), _alert(target)])
             # Alertmanager decides on inhibition a moment after it lists an alert.
-            _wait_for(lambda url=url: _is_inhibited(_listed(url, 2), target[0]) is inhibited)
+            _wait_for(partial(_has_settled, url, target[0], inhibited))
 
 
-def _is_inhibited(alerts: list[dict[str, Any]] | None, name: str) -> bool | None:
-    found = [alert for alert in alerts or [] if alert["labels"]["alertname"] == name]
-    return bool(found[0]["status"]["inhibitedBy"]) if found else None
+def _has_settled(url: str, name: str, inhibited: bool) -> bool:
+    found = [alert for alert in _listed(url, 2) or [] if alert["labels"]["alertname"] == name]
+    return bool(found) and bool(found[0]["status"]["inhibitedBy"]) is inhibited
 
 
 @contextmanager
