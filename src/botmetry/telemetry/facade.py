@@ -103,7 +103,7 @@ class Telemetry(OwnMetrics):
             tracing: Where spans are sent; by default they are identifiers in the log and nothing more.
             tracer_provider: An OpenTelemetry provider that you made, instead of `tracing`.
             prefork: Let several processes count together, and any of them be scraped for all: True for those that are
-                forked from this one, or a folder that all of them are given.
+                forked from this one later, or a folder, which is needed where each process imports the program anew.
 
         Raises:
             SettingsError: An option cannot be used.

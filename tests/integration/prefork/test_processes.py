@@ -178,10 +178,11 @@ def test_children_of_children_and_orphans_count(telemetry, forked, lines, until)
 
 def test_a_child_that_outlives_its_parent_shows_the_counts_of_both(forked, lines, tmp_path):
     """The parent's file becomes part of the archive as soon as it has ended, although the child was forked from it."""
-    done, said = tmp_path / "done", tmp_path / "said"
+    done, said, folder = tmp_path / "done", tmp_path / "said", tmp_path / "shared"
+    folder.mkdir()
 
     def parent(_pipe):
-        telemetry = Telemetry("shop-bot", prefork=True, log=LogSettings(output="none"))
+        telemetry = Telemetry("shop-bot", prefork=folder, log=LogSettings(output="none"))
         counter = telemetry.counter("done_total", "Done.")
         counter.inc(5)
         gauge = telemetry.gauge("open", "Open.")

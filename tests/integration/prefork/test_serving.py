@@ -47,11 +47,11 @@ def test_every_child_may_serve_and_any_of_them_answers_for_all(telemetry, forked
         assert scrape(port)["done_total"] == "111.0"
 
 
-def test_a_child_keeps_no_socket_of_a_parent_that_served(forked, until):
+def test_a_child_keeps_no_socket_of_a_parent_that_served(forked, until, tmp_path):
     """When the parent has ended nobody listens, although a child that it forked lives on."""
 
     def parent(pipe):
-        telemetry = Telemetry("shop-bot", prefork=True, log=LogSettings(output="none"))
+        telemetry = Telemetry("shop-bot", prefork=tmp_path, log=LogSettings(output="none"))
         server = telemetry.serve_in_thread(port=0)
         child = os.fork()
         if child == 0:

@@ -20,7 +20,10 @@ from botmetry.metrics.prefork import InFolder
 from botmetry.metrics.prefork import folder as folder_module
 from botmetry.metrics.prefork.definitions import Definition, Definitions, describe
 from botmetry.metrics.prefork.layout import HEADER_BYTES, Header, Kind, header_bytes, record_bytes
+from botmetry.metrics.prefork.marks import marks_of
 from botmetry.metrics.prefork.reading import Reader
+from botmetry.metrics.prefork.totals import Totals
+from botmetry.metrics.prefork.view import View
 
 
 class Killed(BaseException):
@@ -105,8 +108,8 @@ FILE = a_file()
     st.lists(st.tuples(st.integers(0, len(FILE) - 1), st.integers(0, 255)), min_size=1, max_size=8),
     st.booleans(),
 )
-def test_no_bytes_whatsoever_break_a_reading(changes, cut):
-    """A file that was changed anywhere is read, or refused with a ValueError."""
+def test_no_bytes_whatsoever_break_a_scrape(changes, cut):
+    """A file that was changed anywhere is shown, or refused with a ValueError."""
     data = bytearray(FILE)
     for place, byte in changes:
         data[place] = byte
@@ -114,8 +117,11 @@ def test_no_bytes_whatsoever_break_a_reading(changes, cut):
         file.write(data[: changes[0][0]] if cut else data)
         file.flush()
         part = Reader("x", Definitions()).read(file.fileno())
-        for _, _, start, end in part.exemplars:
-            part.exemplar(start, end)
+        marks_of(part)
+        totals, view = Totals(), View()
+        totals.add(part, living=True, forgotten={})
+        for known in view.all_known(totals, []):
+            "".join(view.filled(totals, known).render(openmetrics=True)).encode()
 
 
 def test_a_reader_that_met_an_error_reads_everything_the_next_time():

@@ -9,6 +9,7 @@ an empty page: as SIGBUS, which ends the program.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from typing import Final, NamedTuple
@@ -98,7 +99,10 @@ class Segments:
 
 
 def _take_blocks(descriptor: int, offset: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
+    try:
         os.posix_fallocate(descriptor, offset, size)
-    elif os.pwrite(descriptor, bytes(size), offset) != size:  # macOS has no posix_fallocate
-        raise OSError(f"{size} bytes could not be taken from the disk")
+    except (AttributeError, OSError) as error:  # macOS does not have it, and some file systems do not
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise
+        if os.pwrite(descriptor, bytes(size), offset) != size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error

@@ -95,7 +95,11 @@ def counter_total(contributions: Iterable[Cells]) -> float:
 def histogram_state(contributions: list[Cells]) -> tuple[list[int], float]:
     """Return the counts of each bucket and the sum of all values of a histogram."""
     *columns, totals, rests = zip(*contributions, strict=True)
-    return [int(sum(column)) for column in columns], _sum((*totals, *rests))
+    try:
+        counts = list(map(int, map(sum, columns)))
+    except (OverflowError, ValueError):  # a count that is no number: the file was damaged
+        counts = [0] * len(columns)
+    return counts, _sum((*totals, *rests))
 
 
 def gauge_value(across: Across, contributions: list[Cells]) -> float:
