@@ -43,6 +43,7 @@ _PRIVATE_KEY = re.compile(
 _URL_REST = re.compile(r"://(?:[^\s<>:]|:(?!//))++")
 _NO_USER = re.compile(r"[/?#\[\"',]")
 _PORT = re.compile(r"[0-9]{1,5}(?:[/?#\"',;)\]}]|\Z)")
+_WEB = ("http", "https", "ws", "wss")
 _QUOTE = re.compile("[\"']")
 
 _OPERATOR = re.compile(r"[:=]{1,2}>?[ \t]{0,8}")
@@ -128,8 +129,10 @@ def _is_user_and_password(encoded: str) -> bool:
 
 def _mask_password(match: re.Match[str]) -> str:
     user, colon, rest = match[0][3:].partition(":")
-    if not colon or _NO_USER.search(user) or _PORT.match(rest):
+    if not colon or _NO_USER.search(user):
         return match[0]
+    if _PORT.match(rest) and match.string.endswith(_WEB, 0, match.start()):
+        return match[0]  # https://host:8443/@name
     quote = _QUOTE.search(rest)
     end = rest.rfind("@", 0, quote.start()) if quote else -1
     if end < 0:

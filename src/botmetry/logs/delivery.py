@@ -7,7 +7,7 @@ that line anew in a file that was opened meanwhile. So a reader finds whole line
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from botmetry.logs.output import Output
@@ -34,18 +34,6 @@ class Delivery:
         self._closing = closing
         self._on_failure = on_failure
         self._pause = 0.0
-
-    def blocks(self, lines: list[bytes]) -> Iterator[bytes]:
-        """Join `lines` to blocks that the output takes in one call, a longer line by itself."""
-        block: list[bytes] = []
-        size = 0
-        for line in lines:
-            size += len(line)
-            if size > self._output.block_bytes and block:
-                yield b"".join(block)
-                block, size = [], len(line)
-            block.append(line)
-        yield b"".join(block)
 
     def send(self, block: bytes) -> int:
         """Write `block`; return how many of its lines are lost, because the output is broken for good or closing."""

@@ -285,11 +285,16 @@ def _second_of(moment: float) -> tuple[float, bytes]:
     return float(begin), f'{{"timestamp":"{text}'.encode()
 
 
-def traceback_of(exc_info: ExcInfo) -> str:
-    """Return the traceback of an exception as Python prints it."""
-    error = (
-        sys.exc_info()[1] if exc_info is True else exc_info[1] if isinstance(exc_info, tuple) else exc_info
-    )
+def traceback_of(exc_info: ExcInfo) -> str | None:
+    """Return the traceback of an exception as Python prints it, or None if there is no exception."""
+    error = exc_info
+    if isinstance(exc_info, tuple):
+        error = exc_info[1]
+    elif exc_info is True:
+        error = sys.exc_info()[1]
     if not isinstance(error, BaseException):
-        return "no exception is being handled"
-    return "".join(traceback.format_exception(error)).rstrip("\n")
+        return None
+    try:
+        return "".join(traceback.format_exception(error)).rstrip("\n")
+    except Exception:  # noqa: BLE001 - an exception class may break even its own traceback
+        return text_of(error)

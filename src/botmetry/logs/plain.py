@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, time
@@ -50,7 +51,7 @@ def items_of(value: object) -> Mapping[object, object] | Iterable[object] | None
     """Return what is inside a container: a mapping, or an iterable of members; None for anything else."""
     if isinstance(value, Mapping):
         return value
-    if isinstance(value, list | tuple | AbstractSet):
+    if isinstance(value, list | tuple | deque | AbstractSet):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}

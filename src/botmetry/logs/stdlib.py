@@ -86,7 +86,7 @@ class RecordFormatter(BaseJsonFormatter):
         if isinstance(message, dict):  # as python-json-logger understands it: the message is the data
             fields.update((text_of(name), value) for name, value in message.items())
             message = RECORDED
-        elif record.args or type(message) is not str:
+        elif record.args or type(message) is not str or type(record) is not logging.LogRecord:
             message = _formatted(record)
         if record.stack_info:
             fields["stack"] = record.stack_info
@@ -100,7 +100,10 @@ class RecordFormatter(BaseJsonFormatter):
         if len(names) >= _OWN_COUNT and names[_OWN_COUNT - 1] == _LAST_OWN:
             names = names[_OWN_COUNT:]
             if self._reserved.isdisjoint(names):
-                return {name: attributes[name] for name in names}
+                extras = {}
+                for name in names:  # a comprehension would cost one call more
+                    extras[name] = attributes[name]
+                return extras
         # Another handler left its own marks there, or the record is of another class.
         return {name: value for name, value in attributes.items() if name not in self._reserved}
 
@@ -124,8 +127,9 @@ class RecordHandler(logging.Handler):
         try:
             level = _LEVELS.get(record.levelno) or level_of(record)
             log.count(level)
-            if log.sink.enabled:
-                log.sink.write(self._lines.line(record, level))
+            sink = log.sink
+            if sink.enabled:
+                sink.write(self._lines.line(record, level))
         except Exception as error:  # noqa: BLE001 - whoever logs must not notice
             log.failed(error)
         return record
@@ -137,11 +141,17 @@ class RecordHandler(logging.Handler):
 
 def level_of(record: logging.LogRecord) -> str:
     """Return the highest of our levels that is not above the record's."""
-    return _LEVELS.get(min(record.levelno // 10, 5) * 10, "debug")
+    number = record.levelno
+    if not isinstance(number, int):  # a record that somebody put together without a level
+        return "info"
+    return _LEVELS.get(min(number // 10, 5) * 10, "debug")
 
 
 def _formatted(record: logging.LogRecord) -> str:
+    message, arguments = record.msg, record.args
     try:
+        if type(message) is str and type(record) is logging.LogRecord:  # getMessage, without its calls
+            return message % arguments
         return record.getMessage()
     except Exception:  # noqa: BLE001 - arguments that do not fit their format string, or that have no text
-        return f"{text_of(record.msg)} {text_of(record.args)}"
+        return f"{text_of(message)} {text_of(arguments)}"
