@@ -221,7 +221,7 @@ def test_a_child_without_counts_has_no_file(telemetry, forked):
 
 
 SPAWNING = """
-import multiprocessing, sys
+import multiprocessing, sys, time
 from botmetry import LogSettings, Telemetry
 from botmetry.errors import SettingsError
 
@@ -232,6 +232,8 @@ def count(folder, number):
     telemetry = share(folder)
     telemetry.counter("done_total", "Done.", ["task"]).labels("a").inc(number)
     telemetry.bot.user_seen(number)
+    while time.process_time() < 0.4:
+        sum(range(1_000))
 
 def share_alone():
     try:
@@ -269,6 +271,7 @@ def test_processes_of_multiprocessing_share_a_folder(method, tmp_path, lines):
     shown = lines(telemetry)
     assert shown['done_total{task="a"}'] == "7.0"
     assert shown['bot_active_users{window="1h"}'] == "3.0"
+    assert float(shown["process_cpu_seconds_total"]) > 3 * 0.4  # noted at their end: nobody has looked before
     refused = "prefork=True cannot be used: expected the path of a folder"
     assert (refused in result.stdout) is (method != "fork")
 

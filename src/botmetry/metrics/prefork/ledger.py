@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -144,6 +145,7 @@ class Ledger:
             self._file = file
             self.own.append(file.name)
             self._opened = True
+            _end_with_multiprocessing()
         return self._book
 
     def _do(self, action: Callable[[], object]) -> None:
@@ -259,6 +261,13 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     _held.ledgers.clear()  # they have new locks
+
+
+def _end_with_multiprocessing() -> None:
+    """Note the processor time of a child of multiprocessing, too: it ends without `atexit`."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and sys.modules["multiprocessing.process"].parent_process() is not None:
+        util.Finalize(None, _note_cpu, exitpriority=-100)
 
 
 def _note_cpu() -> None:
