@@ -38,17 +38,26 @@ PREEMPTED = (
 
 
 @pytest.mark.parametrize(
-    "method",
-    [SharedCounter.inc, SharedGauge.set, SharedGauge.inc, SharedHistogram.observe],
-    ids=lambda it: it.__qualname__,
+    ("function", "memory"),
+    [
+        (SharedCounter.inc, "cells"),
+        (SharedGauge.set, "cells"),
+        (SharedGauge.inc, "cells"),
+        (SharedHistogram.observe, "cells"),
+        (module._store, "slots"),
+    ],
 )
-def test_no_instruction_between_load_and_store_lets_anybody_else_run(method):
+def test_no_instruction_between_load_and_store_lets_anybody_else_run(function, memory):
     """Nothing at which CPython switches threads or runs a handler lies in the middle of changing a cell."""
-    instructions = list(dis.get_instructions(method))
-    stores = [index for index, one in enumerate(instructions) if one.opname == "STORE_SUBSCR"]
+    instructions = list(dis.get_instructions(function))
+    stores = [
+        index
+        for index, one in enumerate(instructions)
+        if one.opname.startswith(("STORE_SUBSCR", "STORE_SLICE"))
+    ]
     assert stores
     for store in stores:
-        load = max(index for index in range(store) if instructions[index].argval == "cells")
+        load = max(index for index in range(store) if instructions[index].argval == memory)
         between = [one.opname for one in instructions[load:store]]
         assert between
         assert not [name for name in between if name.startswith(PREEMPTED)]

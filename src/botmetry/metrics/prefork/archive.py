@@ -119,8 +119,5 @@ def limited(definition: Definition, rows: Mapping[Labels, list[Cells]]) -> dict[
 
 
 def _exemplar(of: int, bucket: int, exemplar: Exemplar) -> bytes:
-    return record_bytes(
-        Kind.EXEMPLAR,
-        orjson.dumps([of, bucket]),
-        exemplar_bytes(exemplar, orjson.dumps(dict(exemplar.labels))),
-    )
+    data = exemplar_bytes(orjson.dumps(dict(exemplar.labels)), exemplar.value, exemplar.timestamp)
+    return record_bytes(Kind.EXEMPLAR, orjson.dumps([of, bucket]), data.ljust(-(-len(data) // 8) * 8, b"\0"))

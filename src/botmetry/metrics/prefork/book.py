@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from botmetry.metrics.format import valid_unicode
 from botmetry.metrics.prefork.alive import OwnFile
 from botmetry.metrics.prefork.definitions import Definition, describe
 from botmetry.metrics.prefork.layout import (
@@ -22,14 +21,12 @@ from botmetry.metrics.prefork.layout import (
     USED_AT,
     Header,
     Kind,
-    exemplar_bytes,
     header_bytes,
     read_header,
     record_bytes,
 )
 from botmetry.metrics.prefork.reading import Labels
 from botmetry.metrics.prefork.segments import Segments
-from botmetry.metrics.series import Exemplar
 
 __all__ = ["Book"]
 
@@ -80,28 +77,23 @@ class Book:
         if slot is not None:
             self._free_slots([slot, *self._exemplars.pop(slot.offset, {}).values()])
 
-    def exemplar(self, definition: Definition, labels: Labels, bucket: int, exemplar: Exemplar) -> None:
-        """Store the latest exemplar of a bucket.
+    def exemplar(self, definition: Definition, labels: Labels, bucket: int, data: bytes) -> memoryview | None:
+        """Store the latest exemplar of a bucket, and return where the next one may be stored if it is no longer.
+
+        A series that is not in this book gets None.
 
         Raises:
             OSError: There is no room for it.
         """
         series = self._series.get((definition, labels))
         if series is None:
-            return
-        text = orjson.dumps(
-            {valid_unicode(key): valid_unicode(value) for key, value in exemplar.labels.items()}
-        )
-        data = exemplar_bytes(exemplar, text)
+            return None
         slots = self._exemplars.setdefault(series.offset, {})
-        slot = slots.get(bucket)
-        if slot is not None and len(data) <= len(slot.cells):
-            slot.cells[: len(data)] = data
-            return
-        if slot is not None:
+        if bucket in slots:
             self._free_slots([slots.pop(bucket)])
         room = data.ljust(-(-len(data) // 64) * 64, b"\0")  # the next one may be a little longer
         slots[bucket] = self._store(Kind.EXEMPLAR, orjson.dumps([series.offset, bucket]), room)
+        return slots[bucket].cells
 
     def difference(self, gauge: Definition, started: str, finished: str) -> None:
         """Say that a gauge is the difference of two metrics.

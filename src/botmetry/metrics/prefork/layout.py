@@ -18,8 +18,6 @@ from struct import error as StructError  # noqa: N812 - it is an exception, and 
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from botmetry.metrics.series import Exemplar
-
 __all__ = [
     "CPU_AT",
     "EDITS_AT",
@@ -55,7 +53,8 @@ _MAGIC: Final = b"botmetry"
 _VERSION: Final = 1
 _HEADER: Final = Struct("=8sQQQQQdQQ")
 _RECORD: Final = Struct("=IIIIQ")  # length, kind, checksum, length of the body, serial
-_EXEMPLAR: Final = Struct("=IIdd")  # checksum, length of the labels, value, timestamp
+_CHECKSUM: Final = Struct("=I")
+_EXEMPLAR: Final = Struct("=Idd")  # length of the labels, value, timestamp
 
 SERIAL_AT: Final = 16
 """Where a record says the how-manieth it is at its place, 8 bytes; 0 when it was given back."""
@@ -182,17 +181,18 @@ def records(data: bytes, start: int, end: int) -> Iterator[Record]:
         start += length
 
 
-def exemplar_bytes(exemplar: Exemplar, labels: bytes) -> bytes:
+def exemplar_bytes(labels: bytes, value: float, timestamp: float) -> bytes:
     """Return an exemplar as it lies in a record's cells; `labels` is its labels, encoded."""
-    tail = _EXEMPLAR.pack(0, len(labels), exemplar.value, exemplar.timestamp)[4:] + labels
-    data = crc32(tail).to_bytes(4, "little") + tail
-    return data.ljust(-(-len(data) // 8) * 8, b"\0")
+    data = _EXEMPLAR.pack(len(labels), value, timestamp) + labels
+    return _CHECKSUM.pack(crc32(data)) + data
 
 
 def exemplar_from(data: bytes) -> tuple[bytes, float, float] | None:
     """Return an exemplar's encoded labels, value and time, or None while it is being written."""
-    _, length, value, timestamp = _EXEMPLAR.unpack_from(data)
-    end = _EXEMPLAR.size + length
-    if end > len(data) or crc32(data[4:end]).to_bytes(4, "little") != data[:4]:
+    (checksum,) = _CHECKSUM.unpack_from(data)
+    length, value, timestamp = _EXEMPLAR.unpack_from(data, _CHECKSUM.size)
+    start = _CHECKSUM.size + _EXEMPLAR.size
+    end = start + length
+    if end > len(data) or crc32(data[_CHECKSUM.size : end]) != checksum:
         return None
-    return data[_EXEMPLAR.size : end], value, timestamp
+    return data[start:end], value, timestamp

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from threading import RLock, local
 from typing import Final, Protocol, TypeVar, cast
@@ -26,7 +27,6 @@ from botmetry.metrics.prefork.folder import Folder
 from botmetry.metrics.prefork.layout import HEADER_BYTES, Header, header_bytes
 from botmetry.metrics.prefork.processes import namespace
 from botmetry.metrics.prefork.reading import Labels
-from botmetry.metrics.series import Exemplar
 
 __all__ = ["UNBOUND", "Bound", "Ledger"]
 
@@ -44,10 +44,12 @@ class Bound(Protocol):
 
     Attributes:
         cells: Where it counts.
+        slots: Where the next exemplar of a bucket may be stored.
         key: Its label values.
     """
 
     cells: memoryview[float]
+    slots: dict[int, memoryview]
     key: Labels
 
 
@@ -93,9 +95,9 @@ class Ledger:
         """Forget series. Whoever still has one of them counts where nobody looks."""
         self._do(partial(self._give_back, list(series), definition))
 
-    def exemplar(self, series: Bound, definition: Definition, bucket: int, exemplar: Exemplar) -> None:
-        """Store the latest exemplar of a bucket."""
-        self._do(lambda: self._write(lambda book: book.exemplar(definition, series.key, bucket, exemplar)))
+    def exemplar(self, series: Bound, definition: Definition, bucket: int, data: bytes) -> None:
+        """Store the latest exemplar of a bucket, and make a slot for those that follow."""
+        self._do(partial(self._exemplar, series, definition, bucket, data))
 
     def difference(self, gauge: Definition, started: str, finished: str) -> None:
         """Say that a gauge is the difference of two metrics."""
@@ -197,9 +199,17 @@ class Ledger:
         for index, number in enumerate(lent or ()):
             cells[index] += number
 
+    def _exemplar(self, series: Bound, definition: Definition, bucket: int, data: bytes) -> None:
+        for book in (self._book, self._spare):
+            with suppress(OSError):  # without room there is no exemplar, and all counts are right
+                slot = None if book is None else book.exemplar(definition, series.key, bucket, data)
+                if slot is not None:
+                    series.slots = {**series.slots, bucket: slot}
+
     def _give_back(self, series: list[Bound], definition: Definition) -> None:
         for one in series:
             one.cells = _memory(definition)
+            one.slots = {}
             self._bound.pop(id(one), None)
             for book in (self._book, self._spare):
                 if book is not None:
@@ -225,6 +235,7 @@ class Ledger:
         self._begin()
         for series in bound:
             series.cells = UNBOUND
+            series.slots = {}
         if file is not None:
             file.close()
 

@@ -13,17 +13,21 @@ from __future__ import annotations
 import math
 import sys
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from threading import RLock
 from time import time
 from typing import Final
 
+import orjson
+
 from botmetry.errors import MetricError
+from botmetry.metrics.format import valid_unicode
 from botmetry.metrics.prefork.definitions import Definition
+from botmetry.metrics.prefork.layout import exemplar_bytes
 from botmetry.metrics.prefork.ledger import UNBOUND, Ledger
 from botmetry.metrics.prefork.reading import Labels as LabelValues
-from botmetry.metrics.series import CounterSeries, Exemplar, GaugeSeries, HistogramSeries, Labels, Shared
+from botmetry.metrics.series import CounterSeries, GaugeSeries, HistogramSeries, Labels, Shared
 
 __all__ = [
     "LOCKED",
@@ -66,15 +70,16 @@ class Home:
 class SharedCounter(CounterSeries):
     """One series of a counter, in this process's file. `value()` is what this process has counted."""
 
-    __slots__ = ("cells", "home", "key")
+    __slots__ = ("cells", "home", "key", "slots")
 
     def __init__(self, shared: Shared, text: str, home: Home, key: LabelValues) -> None:
         self.text = text
         self.key = key
         self.home = home
         self.cells = UNBOUND
+        self.slots: dict[int, memoryview] = {}
         self._shared = shared
-        self._exemplar = None
+        self._exemplar = None  # it is in the file
         home.ledger.bind(self, home.definition)
 
     def inc(self, amount: float = 1.0, exemplar: Labels | None = None) -> None:
@@ -89,8 +94,7 @@ class SharedCounter(CounterSeries):
             self.home.ledger.bind(self, self.home.definition)
             self.cells[0] += amount
         if exemplar is not None:
-            self._exemplar = self._shared.exemplar(exemplar, amount)
-            self.home.ledger.exemplar(self, self.home.definition, 0, self._exemplar)
+            _store(self, 0, self._shared.exemplar(exemplar, amount).labels, amount)
 
     def value(self) -> float:
         """Return what this process has counted."""
@@ -100,13 +104,14 @@ class SharedCounter(CounterSeries):
 class SharedGauge(GaugeSeries):
     """One series of a gauge, in this process's file. `value()` is what this process has set."""
 
-    __slots__ = ("cells", "home", "key")
+    __slots__ = ("cells", "home", "key", "slots")
 
     def __init__(self, shared: Shared, text: str, home: Home, key: LabelValues) -> None:
         self.text = text
         self.key = key
         self.home = home
         self.cells = UNBOUND
+        self.slots: dict[int, memoryview] = {}
         self._shared = shared
         self._function: Callable[[], float] | None = None
         home.ledger.bind(self, home.definition)
@@ -161,21 +166,22 @@ class SharedGauge(GaugeSeries):
 class SharedHistogram(HistogramSeries):
     """One series of a histogram, in this process's file. `state()` is what this process has observed."""
 
-    __slots__ = ("cells", "home", "key")
+    __slots__ = ("cells", "home", "key", "slots")
 
     def __init__(self, shared: Shared, text: str, home: Home, key: LabelValues) -> None:
         self.text = text
         self.key = key
         self.home = home
         self.cells = UNBOUND
+        self.slots: dict[int, memoryview] = {}
         self._shared = shared
-        self._exemplars = None
+        self._exemplars = None  # they are in the file
         home.ledger.bind(self, home.definition)
 
     def observe(self, value: float, exemplar: Labels | None = None) -> None:
         """Count `value` in its bucket; see `HistogramSeries.observe`."""
         if exemplar is not None:
-            self._observe_example(value, self._shared.exemplar(exemplar, value))
+            self._observe_example(value, self._shared.exemplar(exemplar, value).labels)
             return
         try:
             value += 0.0  # as in a counter
@@ -199,10 +205,6 @@ class SharedHistogram(HistogramSeries):
         """Return how many values this process has observed."""
         return sum(self.state()[0])
 
-    def exemplars(self) -> Mapping[int, Exemplar] | None:
-        """Return the latest exemplar that this process gave each bucket."""
-        return self._exemplars
-
     def _observe_slowly(self, value: float) -> None:
         try:
             number = float(value)
@@ -212,15 +214,28 @@ class SharedHistogram(HistogramSeries):
         self.home.ledger.bind(self, self.home.definition)
         self.observe(number)
 
-    def _observe_example(self, value: float, exemplar: Exemplar) -> None:
+    def _observe_example(self, value: float, labels: Labels) -> None:
         self.observe(value)
         with suppress(TypeError, ValueError, OverflowError):  # which `observe` has reported
             number = float(value)
             if not math.isnan(number):
-                bucket = bisect_left(self._shared.bounds, number)
-                kept = exemplar._replace(value=number)
-                self._exemplars = {**(self._exemplars or {}), bucket: kept}
-                self.home.ledger.exemplar(self, self.home.definition, bucket, kept)
+                _store(self, bisect_left(self._shared.bounds, number), labels, number)
+
+
+def _store(series: SharedCounter | SharedHistogram, bucket: int, labels: Labels, value: float) -> None:
+    """Store an exemplar of now."""
+    try:
+        text = orjson.dumps(labels)
+    except TypeError:  # a lone surrogate, which UTF-8 cannot carry
+        text = orjson.dumps({valid_unicode(name): valid_unicode(label) for name, label in labels.items()})
+    data = exemplar_bytes(text, value, time())
+    size = len(data)
+    try:
+        series.slots[bucket][:size] = (
+            data  # as a cell is changed: nobody can have given the slot away in between
+        )
+    except (KeyError, ValueError):  # there is none yet, or it is too small
+        series.home.ledger.exemplar(series, series.home.definition, bucket, data)
 
 
 class LockedCounter(SharedCounter):
