@@ -106,18 +106,18 @@ class Registry:
 
     def register(self, collector: Collector) -> None:
         """Expose a prometheus_client collector, or a whole prometheus_client registry, beside our metrics."""
-        self._beside.theirs.register(collector)
+        self._beside.register(collector)
 
     def unregister(self, collector: Collector) -> None:
         """Take back `register`."""
-        self._beside.theirs.unregister(collector)
+        self._beside.unregister(collector)
 
     def register_process(self, collector: Collector) -> None:
         """Expose a collector of the process itself, unless a registered registry brings the same metrics.
 
         These are left out of `collect`: a prometheus_client registry that we are registered in has its own.
         """
-        self._beside.process.register(collector)
+        self._beside.process.append(collector)
 
     def render(self, *, openmetrics: bool = False) -> bytes:
         """Return the exposition: text format 0.0.4, or OpenMetrics 1.0."""
@@ -139,6 +139,7 @@ class Registry:
     def renew_locks(self) -> None:
         """Take new locks, here and in the metrics: in a forked child, where those held would never be released."""
         self._lock = Lock()
+        self._beside.renew_locks()
         for metric in (*self._metrics.values(), *self._unregistered):
             metric.renew_locks()
 
@@ -178,7 +179,22 @@ class _Beside:
 
     def __init__(self) -> None:
         self.theirs = CollectorRegistry(auto_describe=False)
-        self.process = CollectorRegistry(auto_describe=False)
+        self.process: list[Collector] = []
+        self._registered: list[Collector] = []
+
+    def register(self, collector: Collector) -> None:
+        self.theirs.register(collector)
+        self._registered.append(collector)
+
+    def unregister(self, collector: Collector) -> None:
+        self.theirs.unregister(collector)
+        self._registered.remove(collector)
+
+    def renew_locks(self) -> None:
+        # prometheus_client holds a lock while it collects, which another thread may have done at the fork.
+        self.theirs = CollectorRegistry(auto_describe=False)
+        for collector in self._registered:
+            self.theirs.register(collector)
 
     def render(self, *, openmetrics: bool) -> bytes:
         if not openmetrics:
@@ -191,7 +207,8 @@ class _Beside:
         for family in self.theirs.collect():
             seen.add(family.name)
             yield family
-        yield from (family for family in self.process.collect() if family.name not in seen)
+        for collector in self.process:
+            yield from (family for family in collector.collect() if family.name not in seen)
 
 
 def _empty_family(spec: MetricSpec) -> Family:
