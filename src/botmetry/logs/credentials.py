@@ -19,6 +19,7 @@ __all__ = ["mask_assignments", "mask_tokens", "mask_url_passwords"]
 _TOKENS = re.compile(
     r"""
       :(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}       # Telegram bots: 8 to 10 digits, then 35 characters
+    | %3[Aa](?<=[0-9]{5}%3[Aa])[A-Za-z0-9_-]{30,}   # the same in an escaped address
     | -(?:(?<=[spr]k-)(?<![A-Za-z0-9].k-)     # OpenAI, DeepSeek, OpenRouter; `task-…` is no key
         |(?<=pplx-)|(?<=xox[a-z]-)|(?<=xapp-)|(?<=xai-)|(?<=glpat-))[A-Za-z0-9_-]{8,}
     | _(?:(?<=gh[pousr]_)|(?<=github_pat_)|(?<=[spr]k_live_)|(?<=[spr]k_test_)|(?<=hf_)|(?<=gsk_)|(?<=npm_))

@@ -234,6 +234,8 @@ class EventLogger(FamilyEvents):
             self.count(level)
             if not self.sink.enabled:
                 return
+            if type(event) is not str:
+                event = text_of(event)
             if message is None:
                 head = self._heads[level].get(event) or self._new_head(level, event)
             else:

@@ -91,7 +91,8 @@ class RecordFormatter(BaseJsonFormatter):
         if record.stack_info:
             fields["stack"] = record.stack_info
         exception = traceback_of(record.exc_info) if record.exc_info else record.exc_text
-        head = self._log.head(level, fields.pop("event", RECORDED), message, record.name)
+        event = fields.pop("event", RECORDED)
+        head = self._log.head(level, event if type(event) is str else text_of(event), message, record.name)
         return self._log.line(record.created, head, fields, exception)
 
     def _extras(self, attributes: dict[str, Any]) -> dict[str, Any]:
