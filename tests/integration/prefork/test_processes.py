@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -395,3 +396,18 @@ def test_a_stopped_child_is_alive(telemetry, forked, lines):
     child.kill()
     with suppress(KeyError):
         assert lines(telemetry)["open"] == "0.0"
+
+
+def test_a_child_that_was_forked_without_python_knowing_is_found_out(telemetry, lines):
+    """At its next new series it gets a file of its own, and the error says what to set."""
+    counter = telemetry.counter("done_total", "Done.", ["task"])
+    counter.labels("a").inc()
+    pid = ctypes.CDLL(None).fork()
+    if pid == 0:
+        counter.labels("b").inc(2)
+        counter.labels("a").inc(4)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    shown = lines(telemetry)
+    assert (shown['done_total{task="a"}'], shown['done_total{task="b"}']) == ("5.0", "2.0")
+    assert shown['telemetry_errors_total{component="prefork"}'] == "1.0"
