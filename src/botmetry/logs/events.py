@@ -123,8 +123,8 @@ class EventLogger(FamilyEvents):
         sink.announce_drops(self._dropped)
 
     def enabled(self, level: str) -> bool:
-        """Whether events of `level` are written."""
-        return LEVELS[level] >= self.level
+        """Whether events of `level` are written. A level that is not ours counts as info."""
+        return LEVELS.get(level, _INFO) >= self.level
 
     def debug(
         self, event: str, /, *, exc_info: ExcInfo = None, message: str | None = None, **fields: object
@@ -170,9 +170,9 @@ class EventLogger(FamilyEvents):
         message: str | None = None,
         fields: Mapping[str, object],
     ) -> None:
-        """Write an event of a level that is known only at run time."""
-        if LEVELS[level] >= self.level:
-            self._write(level, event, message, exc_info, dict(fields))
+        """Write an event of a level that is known only at run time. A level that is not ours counts as info."""
+        if LEVELS.get(level, _INFO) >= self.level:
+            self._write(level if level in LEVELS else "info", event, message, exc_info, dict(fields))
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all lines so far are written, at most `timeout` seconds; tell whether they are."""

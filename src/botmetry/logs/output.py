@@ -53,7 +53,8 @@ class Output:
         status = os.fstat(descriptor)
         self._descriptor = descriptor
         self._identity = (status.st_dev, status.st_ino)
-        self.block_bytes = FILE_BLOCK_BYTES if stat.S_ISREG(status.st_mode) else select.PIPE_BUF
+        shared = stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode) or os.isatty(descriptor)
+        self.block_bytes = select.PIPE_BUF if shared else FILE_BLOCK_BYTES
         return True
 
     def write(self, data: memoryview) -> int:
@@ -83,9 +84,13 @@ class Output:
             os.close(descriptor)
 
     def _open(self) -> int:
-        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
         # O_APPEND: the end is found at each write, so truncating the file in place (copytruncate) works too.
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        try:
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._path, flags, _FILE_MODE)
+        except ValueError as error:  # a path that no system call takes
+            raise OSError(errno.EINVAL, str(error), self._path) from error
 
     def _moved(self) -> bool:
         if self._standard is not None:

@@ -174,9 +174,8 @@ class Sink:
         self._thread = threading.Thread(target=self._run, name="botmetry-logs", daemon=True)
         try:
             self._thread.start()
-        except (
-            RuntimeError
-        ) as error:  # no more threads, or the interpreter is ending: `flush` writes what waits
+        except RuntimeError as error:
+            # No more threads, or the interpreter is ending: `flush` writes what waits.
             self._thread = None
             self._failed(error)
             self._asleep = True
@@ -246,8 +245,9 @@ class Sink:
         """Take whole lines of at most `room` bytes from the front, or one line that is longer."""
         waiting = self._lines
         lines: list[bytes] = []
+        count = min(len(waiting), room // TYPICAL_LINE_BYTES + 1)
         with suppress(IndexError):  # `close` took them; what came before stays in `lines`
-            lines.extend(starmap(waiting.popleft, repeat((), min(len(waiting), room // TYPICAL_LINE_BYTES))))
+            lines.extend(starmap(waiting.popleft, repeat((), count)))
         size = sum(map(len, lines))
         while size > room and len(lines) > 1:
             waiting.appendleft(lines[-1])

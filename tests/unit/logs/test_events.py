@@ -110,6 +110,22 @@ def test_only_levels_from_the_least_one_on_are_written_and_counted(level, make_l
     assert [log.enabled(name) for name in names] == [name in kept for name in names]
 
 
+def test_an_unknown_level_is_information(log, written):
+    """A level that does not exist is no reason to raise, or to lose the event."""
+    log.emit("loud", "a.b", fields={})
+    assert log.enabled("loud")
+    assert written.last["level"] == "info"
+
+
+def test_an_event_that_is_no_name_is_written_as_text(log, written, errors):
+    """Whoever passes data where the name belongs finds it in the line."""
+    log.info({"a": 1})
+    log.info(ValueError("x"), message=5)
+    assert [line["event"] for line in written.lines] == ["{'a': 1}", "ValueError: x"]
+    assert written.last["message"] == "5"
+    assert errors == []
+
+
 class Colour(enum.Enum):
     RED = "red"
 

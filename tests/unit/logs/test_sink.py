@@ -206,6 +206,15 @@ def test_a_full_disk_drops_and_counts(open_sink, dropped, failures):
     assert [error.errno for error in failures] == [28]
 
 
+def test_a_path_that_cannot_exist_drops_and_counts(open_sink, dropped, failures):
+    """A path that no system call takes is a broken output like any other."""
+    sink = open_sink("logs/\0/bot.jsonl")
+    sink.write(b"1\n")
+    sink.close()
+    assert dropped == [1]
+    assert [type(error) for error in failures] == [OSError]
+
+
 def test_lines_wait_for_an_output_that_is_repaired(open_sink, dropped, failures, tmp_path, eventually):
     """While a file cannot be opened its lines wait; they arrive as soon as it can be, none lost."""
     blocker = tmp_path / "logs"
