@@ -6,10 +6,11 @@ A call that is registered here runs in every child, for as long as the object th
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from weakref import WeakMethod
 
-__all__ = ["in_children", "renew"]
+__all__ = ["at_end_of_multiprocessing", "in_children", "renew"]
 
 _calls: list[WeakMethod[Callable[[], None]]] = []
 
@@ -18,6 +19,13 @@ def in_children(method: Callable[[], None]) -> None:
     """Call a bound method in each forked child, while its object lives."""
     _calls[:] = [call for call in _calls if call() is not None]
     _calls.append(WeakMethod(method))
+
+
+def at_end_of_multiprocessing(call: Callable[[], object]) -> None:
+    """Call this when a child of multiprocessing ends, which it does without `atexit`; elsewhere do nothing."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and sys.modules["multiprocessing.process"].parent_process() is not None:
+        util.Finalize(None, call, exitpriority=-100)
 
 
 def renew() -> None:

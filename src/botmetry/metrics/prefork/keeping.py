@@ -10,7 +10,7 @@ from typing import TypeVar
 from weakref import finalize
 
 from botmetry.errors import SettingsError
-from botmetry.metrics.forks import in_children
+from botmetry.metrics.forks import at_end_of_multiprocessing, in_children
 from botmetry.metrics.keeping import Options
 from botmetry.metrics.metric import AnyMetric, Counter, Gauge, Histogram
 from botmetry.metrics.prefork.census import DAY_SECONDS, Census
@@ -76,7 +76,7 @@ class InFolder:
         self._survey: Survey | None = None
         self._ledger.when_open(self._census.merge_many)
         in_children(self._renew)
-        finalize(self, leave, self._folder, self._ledger.own)
+        at_end_of_multiprocessing(finalize(self, leave, self._folder, self._ledger.own))
 
     def counter(self, spec: MetricSpec, options: Options) -> Counter:
         """Make a counter."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -19,7 +18,7 @@ from threading import RLock, local
 from typing import Final, Protocol, TypeVar, cast
 from weakref import WeakSet
 
-from botmetry.metrics.forks import in_children, renew
+from botmetry.metrics.forks import at_end_of_multiprocessing, in_children, renew
 from botmetry.metrics.prefork.alive import OwnFile
 from botmetry.metrics.prefork.book import Book
 from botmetry.metrics.prefork.definitions import Definition
@@ -147,7 +146,7 @@ class Ledger:
             self._file = file
             self.own.append(file.name)
             self._opened = True
-            _end_with_multiprocessing()
+            at_end_of_multiprocessing(_note_cpu)
         return self._book
 
     def _do(self, action: Callable[[], object]) -> None:
@@ -272,13 +271,6 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     _held.ledgers.clear()  # they have new locks
-
-
-def _end_with_multiprocessing() -> None:
-    """Note the processor time of a child of multiprocessing, too: it ends without `atexit`."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None and sys.modules["multiprocessing.process"].parent_process() is not None:
-        util.Finalize(None, _note_cpu, exitpriority=-100)
 
 
 def _note_cpu() -> None:
