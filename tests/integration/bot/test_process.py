@@ -78,7 +78,7 @@ async def test_it_waits_for_a_messenger_that_is_not_there_yet(settings):
             try:
                 async with session.get(f"{url}/readyz") as response:
                     checks = (await response.json())["checks"]
-                    if "telegram" in checks:
+                    if {"telegram", "postgresql"} <= checks.keys():
                         break
             except aiohttp.ClientConnectorError:
                 await asyncio.sleep(0.01)

@@ -82,7 +82,7 @@ def test_a_killed_redis_loses_nothing_that_it_acknowledged(redis_server: RedisSe
         assert client.config_get("save")["save"] == ""
     at_once = Retry(NoBackoff(), 0)
     with (
-        redis.Redis(port=redis_server.port, retry=at_once) as stranger,
+        redis.Redis("127.0.0.1", redis_server.port, retry=at_once) as stranger,
         pytest.raises(redis.AuthenticationError),
     ):
         stranger.ping()

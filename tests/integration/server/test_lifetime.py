@@ -131,9 +131,9 @@ async def test_a_cancelled_close_is_completed(serving, slow, http, eventually):
     assert refused(server.port)
 
 
-@pytest.mark.parametrize("host", ["::1", "localhost", "0.0.0.0"])
+@pytest.mark.parametrize("host", ["::1", "0.0.0.0"])
 async def test_other_hosts_work(http, serving, host):
-    """IPv6, names with several addresses and all addresses are bound, and the url reaches them."""
+    """IPv6 and all addresses are bound, and the url reaches them."""
     async with serving(host=host) as server, http.get(server.url + "/healthz") as response:
         assert response.status == 200
 

@@ -41,10 +41,17 @@ def test_an_unknown_host_name_is_refused():
         listening_sockets("no-such-host.invalid", 0)
 
 
-def test_all_addresses_of_a_name_get_the_same_port():
+def test_all_addresses_of_a_name_get_the_same_port(monkeypatch):
     """With port 0 every address of the host is bound to one and the same free port."""
-    sockets = listening_sockets("localhost", 0)
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0)),
+    ]
+    # A bare machine has no name of this kind, not even localhost.
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    sockets = listening_sockets("dual.example", 0)
     try:
+        assert {sock.family for sock in sockets} == {socket.AF_INET, socket.AF_INET6}
         assert len({sock.getsockname()[1] for sock in sockets}) == 1
     finally:
         close_all(sockets)
