@@ -68,7 +68,7 @@ class Sink:
         on_error: Callable[[str, BaseException], object] = _ignore,
     ) -> None:
         self.enabled = output != "none"
-        self._output = Output(output)
+        self._output = Output(output if self.enabled else os.devnull)
         self._limit = buffer_bytes
         self._crowded = buffer_bytes // 4
         self._on_dropped = on_dropped
