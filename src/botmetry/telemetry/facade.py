@@ -13,6 +13,7 @@ from botmetry.instrument import Reporter
 from botmetry.logs import EventLogger, open_log
 from botmetry.metrics import CATALOGUE, Registry
 from botmetry.settings import (
+    LEVELS,
     LogSettings,
     ServerSettings,
     TelemetrySettings,
@@ -140,11 +141,15 @@ class Telemetry(OwnMetrics):
 
     def _add_families(self, tracer_provider: TracerProvider | None) -> None:
         counted = self.registry.counter(CATALOGUE["log_records_total"])
+        increments = {
+            level: counted.labels(level).inc for level in LEVELS
+        }  # bound once: a line costs microseconds
         self.log: EventLogger = open_log(
             self.settings.service,
             self.settings.log,
-            counted=lambda level: counted.labels(level).inc(),
+            counted=lambda level: increments[level](),
             failed=self.internal_error,
+            dropped=lambda lines: self._errors.labels("logs").inc(lines),
         )
         self.internal_error.connect(lambda component: self._errors.labels(component).inc(), self._log_failure)
         self.tracer = self._make_tracer(tracer_provider)
