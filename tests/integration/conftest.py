@@ -12,12 +12,35 @@ import pytest
 import redis
 
 from midas.demo.servers import PostgresServer, RedisServer
+from midas.queue import connect
 from midas.store import migrations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from redis.asyncio import Redis
+
+    from botmetry import Telemetry
 
 _TEMPLATE = "midas_template"
+
+
+class Clock:
+    """A time that passes only when told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture(name="clock")
+def _clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture(scope="session", name="postgres_server")
@@ -54,6 +77,23 @@ def _redis_url(redis_server: RedisServer) -> str:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture(name="redis")
+async def _redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture(name="metric")
+def _metric(telemetry: Telemetry) -> Callable[..., float]:
+    """Give the value of a sample, 0 where there is none."""
+
+    def read(name: str, **labels: str) -> float:
+        samples = [sample for family in telemetry.registry.collect() for sample in family.samples]
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+    return read
 
 
 def _fresh_database(server: PostgresServer, template: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from threading import local
 from typing import Final
 
@@ -33,13 +34,12 @@ class Failures:
             return  # the report of a failure has failed
         self._inside.reporting = True
         try:
-            self._count(component)
-            place = (component, type(error).__name__, *_origin(error))
-            if place not in self._places and len(self._places) < _PLACES:
-                self._places.add(place)
-                self._log(component, error)
-        except Exception:  # noqa: BLE001, S110 - there is nobody left to tell, and the host must go on
-            pass
+            with suppress(Exception):  # there is nobody left to tell, and the host must go on
+                self._count(component)
+                place = (component, type(error).__name__, *_origin(error))
+                if place not in self._places and len(self._places) < _PLACES:
+                    self._places.add(place)
+                    self._log(component, error)
         finally:
             self._inside.reporting = False
 

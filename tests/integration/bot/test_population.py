@@ -14,8 +14,8 @@ from .test_with_worker import working
 
 @pytest.fixture
 async def busy(settings):
-    """A small world in which people live ten times as fast, with a bot and a worker."""
-    options = InternetOptions(token=TOKEN, users=20, seed=4, speed=10.0, api_key=API_KEY)
+    """A small world in which people live three times as fast, with a bot and a worker."""
+    options = InternetOptions(token=TOKEN, users=20, seed=4, speed=3.0, api_key=API_KEY)
     async with serve_internet(options) as internet:
         chosen = replace(settings, telegram_api_url=internet.url, llm_base_url=f"{internet.url}/v1")
         async with working(chosen), running_bot(chosen):

@@ -13,7 +13,7 @@ import pytest
 
 from botmetry import LogSettings, Telemetry
 from midas.domain.transactions import NewTransaction
-from midas.queue import AITaskQueue, connect
+from midas.queue import AITaskQueue
 from midas.store import open_store
 
 if TYPE_CHECKING:
@@ -56,23 +56,6 @@ def _telemetry(log: Log) -> Iterator[Telemetry]:
     telemetry = Telemetry(service="worker-test", log=LogSettings(output=str(log.path)))
     yield telemetry
     telemetry.close()
-
-
-@pytest.fixture(name="metric")
-def _metric(telemetry: Telemetry) -> Callable[..., float]:
-    """Give the value of a sample, 0 where there is none."""
-
-    def read(name: str, **labels: str) -> float:
-        samples = [sample for family in telemetry.registry.collect() for sample in family.samples]
-        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
-
-    return read
-
-
-@pytest.fixture(name="redis")
-async def _redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with connect(redis_url) as client:
-        yield client
 
 
 @pytest.fixture(name="queue")
