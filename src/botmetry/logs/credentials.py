@@ -2,7 +2,8 @@ r"""Finds credentials in text: tokens and keys by their form, passwords in URLs,
 
 Patterns begin with the rarest character of what they look for (`-` of `sk-`, `:` of a bot token) and look behind for
 the rest, because a scan stops at each possible beginning. What they repeat is consumed or bounded, so that hostile
-text costs no more than friendly text of the same length.
+text costs no more than friendly text of the same length. No group is repeated possessively: Python before 3.11.5
+gets such a match wrong (https://github.com/python/cpython/issues/106052).
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
 )
 
-# What follows `://`, to the next white space or the next `://`: an unescaped password may hold `/`, `@` and quotes.
-_URL_REST = re.compile(r"://(?:[^\s<>:]|:(?!//))++")
+# An unescaped password may hold `/`, `@` and quotes.
+_URL_END = re.compile(r"[\s<>]|://")
 _NO_USER = re.compile(r"[/?#\[\"',]")
 _PORT = re.compile(r"[0-9]{1,5}(?:[/?#\"',;)\]}]|\Z)")
 _WEB = ("http", "https", "ws", "wss")
@@ -51,15 +52,17 @@ _OPERATOR = re.compile(r"[:=]{1,2}>?[ \t]{0,8}")
 _LONGEST_NAME = 80
 _NAME_REVERSED = re.compile(rf"[\w.-]{{1,{_LONGEST_NAME}}}")
 _AFTER_NAME = " \t\"'\\]"
-_VALUE = re.compile(
+_QUOTED = re.compile(
     r"""
-      \\+"[^"\n]*+"? | \\+'[^'\n]*+'?                                  # a quote inside a quoted text
-    | [A-Za-z]{0,2}"(?:[^"\\\n]|\\.)*+"? | [A-Za-z]{0,2}'(?:[^'\\\n]|\\.)*+'?
-    | (?:(?:[Bb]earer|[Bb]asic|[Tt]oken|[Nn]egotiate)[ \t]{1,4})?      # Authorization: <scheme> <credentials>
-      (?:[^\s&,;"'] | ["'](?![,;}\])\s]|\Z) | [&,;](?!\s|\Z|[\w.-]{1,64}=))++
+      \\+"[^"\n]*"? | \\+'[^'\n]*'?                                    # a quote inside a quoted text
+    | [A-Za-z]{0,2}"[^"\\\n]*(?:\\.[^"\\\n]*)*"? | [A-Za-z]{0,2}'[^'\\\n]*(?:\\.[^'\\\n]*)*'?
     """,
     re.VERBOSE,
 )
+_SCHEME = re.compile(
+    r"(?:[Bb]earer|[Bb]asic|[Tt]oken|[Nn]egotiate)[ \t]{1,4}"
+)  # Authorization: <scheme> <credentials>
+_VALUE_END = re.compile(r"""\s|["'](?=[,;}\])\s]|\Z)|[&,;](?=\s|\Z|[\w.-]{1,64}=)""")
 _LINE = re.compile(r"[^\r\n]+")
 _USER_ID = re.compile(r"[\"']?(-?\w+)")
 _CLOSING = ",;)}"
@@ -78,7 +81,16 @@ def mask_tokens(text: str) -> str:
 
 def mask_url_passwords(text: str) -> str:
     """Return `text` without the password of each `scheme://user:password@host`."""
-    return _URL_REST.sub(_mask_password, text)
+    kept: list[str] = []
+    done = 0
+    begin = text.find("://")
+    while begin >= 0:
+        stop = _URL_END.search(text, begin + 3)
+        end = stop.start() if stop else len(text)
+        kept += (text[done:begin], _mask_password(text, begin, text[begin + 3 : end]))
+        done = end
+        begin = text.find("://", end)
+    return "".join((*kept, text[done:]))
 
 
 def mask_assignments(text: str, rule_of: Callable[[str], Rule], hash_user_id: Callable[[str], str]) -> str:
@@ -128,17 +140,18 @@ def _is_user_and_password(encoded: str) -> bool:
         return False
 
 
-def _mask_password(match: re.Match[str]) -> str:
-    user, colon, rest = match[0][3:].partition(":")
+def _mask_password(text: str, begin: int, address: str) -> str:
+    """Return `://` and what follows it there, without a password."""
+    user, colon, rest = address.partition(":")
     if not colon or _NO_USER.search(user):
-        return match[0]
-    if _PORT.match(rest) and match.string.endswith(_WEB, 0, match.start()):
-        return match[0]  # https://host:8443/@name
+        return f"://{address}"
+    if _PORT.match(rest) and text.endswith(_WEB, 0, begin):
+        return f"://{address}"  # https://host:8443/@name
     quote = _QUOTE.search(rest)
     end = rest.rfind("@", 0, quote.start()) if quote else -1
     if end < 0:
         end = rest.rfind("@")
-    return f"://{user}:{MASK}{rest[end:]}" if end > 0 else match[0]
+    return f"://{user}:{MASK}{rest[end:]}" if end > 0 else f"://{address}"
 
 
 def _name_before(text: str, begin: int, end: int) -> str:
@@ -148,9 +161,22 @@ def _name_before(text: str, begin: int, end: int) -> str:
 
 def _value(name: str, text: str, begin: int) -> tuple[int, int]:
     """Return where the value at `begin` begins and ends; equal when there is nothing to hide."""
-    whole_line = name.lower().endswith("cookie") or text.startswith("Digest ", begin)
-    value = (_LINE if whole_line else _VALUE).match(text, begin)
-    if value is None:
-        return begin, begin
-    inner = value[0].rstrip(_CLOSING) or value[0]
+    if name.lower().endswith("cookie") or text.startswith("Digest ", begin):
+        line = _LINE.match(text, begin)
+        end = line.end() if line else begin
+    else:
+        quoted = _QUOTED.match(text, begin)
+        end = quoted.end() if quoted else _end_of_words(text, begin)
+    value = text[begin:end]
+    inner = value.rstrip(_CLOSING) or value
     return (begin, begin) if inner in _NO_SECRET else (begin, begin + len(inner))
+
+
+def _end_of_words(text: str, begin: int) -> int:
+    scheme = _SCHEME.match(text, begin)
+    first = scheme.end() if scheme else begin
+    stop = _VALUE_END.search(text, first)
+    end = stop.start() if stop else len(text)
+    if end == first != begin:  # nothing follows the scheme: its name is the value
+        return begin + len(text[begin:first].rstrip())
+    return end

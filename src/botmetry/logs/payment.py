@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import string
+from functools import cache
 from itertools import accumulate
 from typing import Final
 
@@ -39,14 +40,10 @@ _SEPARATORS = " \u00a0\u2009\u202f\u2010\u2011-"
 _CARD = re.compile(
     # A date is consumed first: the digits of two dates in a row must not be read as one number.
     r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![0-9])"
-    rf"|[0-9](?:[{_SEPARATORS}]?[0-9]){{{MIN_DIGITS - 1},}}+"
+    rf"|[0-9](?:[{_SEPARATORS}]?[0-9]){{{MIN_DIGITS - 1},}}"
 )
 # Begins at a digit, because digits are rare in text and letters are not; the country stands before it.
 _IBAN_START = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])[0-9]")
-_IBAN_REST = {
-    length: re.compile(rf"(?:[{_SEPARATORS}]?[A-Za-z0-9]){{{length - 4}}}")
-    for length in set(IBAN_LENGTHS.values())
-}
 
 # Letters become `a` and digits `0`, so that one search for a constant tells whether a closer look is needed.
 _SHAPE = bytes.maketrans(
@@ -140,7 +137,7 @@ def _mask_ibans(text: str) -> str:
 def _iban_end(text: str, start: int) -> int:
     """Return the end of the IBAN at `start`, else 0."""
     length = IBAN_LENGTHS.get(text[start : start + 2].upper())
-    rest = _IBAN_REST[length].match(text, start + 4) if length else None
+    rest = _iban_rest(length).match(text, start + 4) if length else None
     if rest is None:
         return 0
     end = rest.end()
@@ -149,3 +146,8 @@ def _iban_end(text: str, start: int) -> int:
         return 0  # lower case inside a longer word: a hexadecimal id
     rearranged = (number[4:] + number[:4]).translate(_LETTERS_AS_NUMBERS)
     return end if int(rearranged) % 97 == 1 else 0  # ISO 7064 MOD 97-10
+
+
+@cache  # there are twenty lengths, and few programs meet more than two
+def _iban_rest(length: int) -> re.Pattern[str]:
+    return re.compile(rf"(?:[{_SEPARATORS}]?[A-Za-z0-9]){{{length - 4}}}")
