@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+import sys
 from typing import Final, Literal, TypeAlias
 
 __all__ = ["OUTCOMES", "Outcome", "outcome_of"]
@@ -12,7 +12,7 @@ Outcome: TypeAlias = Literal["ok", "error", "cancelled", "timeout"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("ok", "error", "cancelled", "timeout")
 
 # Being told to stop is not a failure of the work: a user left, a program ends, a generator was closed.
-_CANCELLED = (CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+_CANCELLED = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 def outcome_of(error: BaseException | None) -> Outcome:
@@ -21,4 +21,10 @@ def outcome_of(error: BaseException | None) -> Outcome:
         return "ok"
     if isinstance(error, TimeoutError):
         return "timeout"
-    return "cancelled" if isinstance(error, _CANCELLED) else "error"
+    return "cancelled" if isinstance(error, _CANCELLED) or _is_cancelled_task(error) else "error"
+
+
+def _is_cancelled_task(error: BaseException) -> bool:
+    # Where nobody has imported asyncio nobody can raise its CancelledError; importing it would cost 20 ms at the start.
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
@@ -22,6 +23,10 @@ __all__ = ["Exposition", "Page", "count_series"]
 
 # Measured on 640 kB of text: level 5 leaves 76 kB in 9 ms; the usual level 9 leaves 71 kB in 106 ms.
 _GZIP_LEVEL = 5
+
+# The interpreter takes its lock from a thread after 5 ms, and the event loop would wait that long each time it wakes.
+# A sleep gives the lock away at once; `sleep(0)` takes it back before the loop's thread has woken.
+_BREATH_SECONDS = 50e-6
 
 _T = TypeVar("_T")
 
@@ -71,7 +76,7 @@ class Exposition:
         return await self._in_thread(lambda: self._rendered(page))
 
     def _rendered(self, page: Page) -> bytes:
-        body = self._source.registry.render(openmetrics=page.format.is_openmetrics)
+        body = self._source.registry.render(openmetrics=page.format.is_openmetrics, between=_breathe)
         return only_samples(body, page.names) if page.names else body
 
     async def _refresh(self) -> None:
@@ -83,6 +88,11 @@ class Exposition:
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def _breathe() -> None:
+    """Let the event loop have the interpreter."""
+    time.sleep(_BREATH_SECONDS)
 
 
 def count_series(text: bytes) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from botmetry.server.authorization import Authorization
+from botmetry.server.body import body_of
 from botmetry.server.exposition import Exposition, Page, count_series
 from botmetry.server.landing import landing_page
 from botmetry.server.negotiation import Format, accepts_gzip, choose_format
@@ -91,7 +92,7 @@ class Routes:
         return await self._limited(lambda: self._rendered(page, headers))
 
     async def _rendered(self, page: Page, headers: dict[str, str]) -> web.Response:
-        return web.Response(body=await self._exposition.render(page), headers=headers)
+        return web.Response(body=body_of(await self._exposition.render(page)), headers=headers)
 
     async def _landing(self, _: web.BaseRequest) -> web.Response:
         return await self._limited(self._landing_page)

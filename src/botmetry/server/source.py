@@ -29,8 +29,8 @@ class Check(Protocol):
 class SourceRegistry(Protocol):
     """The part of the metric registry that a scrape uses."""
 
-    def render(self, *, openmetrics: bool = False) -> bytes:
-        """Return the whole exposition; called in a worker thread."""
+    def render(self, *, openmetrics: bool = False, between: Callable[[], object] | None = None) -> bytes:
+        """Return the whole exposition; called in a worker thread, and calls `between` again and again."""
         ...  # a protocol has no body
 
 

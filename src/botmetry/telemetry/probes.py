@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -50,11 +49,15 @@ class Probes:
 
     async def run(self) -> None:
         """Run all probes side by side. A failing one is counted, and hinders no other."""
+        import asyncio  # noqa: PLC0415 - whoever awaits this has imported it; a program without a loop need not
+
         await asyncio.gather(*(self._run_one(name, probe) for name, probe in self._probes.items()))
 
     async def _run_one(self, name: str, probe: _Probe) -> None:
+        from asyncio import timeout  # noqa: PLC0415 - as above
+
         try:
-            async with asyncio.timeout(probe.timeout):
+            async with timeout(probe.timeout):
                 result = probe.refresh()
                 if isawaitable(result):
                     await result

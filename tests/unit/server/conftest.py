@@ -27,8 +27,10 @@ class StandInRegistry:
         self.go_on.set()
         self.error: Exception | None = None
 
-    def render(self, *, openmetrics: bool = False) -> bytes:
+    def render(self, *, openmetrics: bool = False, between: Callable[[], object] | None = None) -> bytes:
         self.renderings += 1
+        if between is not None:
+            between()
         self.threads.add(threading.get_ident())
         assert self.go_on.wait(10)
         if self.error is not None:
