@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
+from cases.events import written
+
 CALLS = 60_000
 
 
-def _cost(handler: Callable[[], Awaitable[object]]) -> float:
+def _cost(handler: Callable[[], Awaitable[object]], finish: Callable[[], object] = lambda: None) -> float:
     async def main() -> float:
         for _ in range(2_000):
             await handler()
         start = perf_counter()
         for _ in range(CALLS):
             await handler()
+        finish()
         return (perf_counter() - start) / CALLS * 1e6
 
     return asyncio.run(main())
@@ -39,9 +42,33 @@ def botmetry_event() -> float:
 
     telemetry = Telemetry("bench", log=LogSettings(output="/dev/null"))
     with telemetry.context(user_id=7, chat="private"):
-        cost = _cost(telemetry.bot.command("balance")(_work))
-    telemetry.close()
-    return cost
+        return _cost(telemetry.bot.command("balance")(_work), written(telemetry))
+
+
+def botmetry_unsampled() -> float:
+    """With an OpenTelemetry provider that samples nothing."""
+    from botmetry import LogSettings, Telemetry
+
+    telemetry = Telemetry("bench", log=LogSettings(output="none"), tracer_provider=_sampling_nothing())
+    return _cost(telemetry.bot.command("balance")(_work))
+
+
+def opentelemetry_unsampled() -> float:
+    """A span of the SDK alone, not sampled."""
+    tracer = _sampling_nothing().get_tracer("bench")
+
+    async def handler() -> int:
+        with tracer.start_as_current_span("balance"):
+            return await _work()
+
+    return _cost(handler)
+
+
+def _sampling_nothing():
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+    return TracerProvider(sampler=ALWAYS_OFF)
 
 
 def prometheus_async() -> float:
