@@ -13,7 +13,8 @@ HOLDS, BROKEN, SHOWN = "#2a9d8f", "#c8553d", "#8d99ae"
 
 
 def draw(rows: list[dict], target: Path) -> None:
-    """Draw ratios as bars, their spread as a line and their limits as ticks."""
+    """Draw ratios as bars, their spread as a line, their limits as ticks. What has no peer is in the table."""
+    rows = [row for row in rows if "ratio" in row]
     figure, axes = plt.subplots(figsize=(9, 0.42 * len(rows) + 1.2))
     for place, row in enumerate(reversed(rows)):
         colour = {True: HOLDS, False: BROKEN, None: SHOWN}[row["holds"]]

@@ -110,8 +110,7 @@ def orjson_formatter() -> float:
     with open("/dev/null", "w") as null:
         handler = logging.StreamHandler(null)
         handler.setFormatter(OrjsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        logging.getLogger().addHandler(handler)  # the root, as ours
         log = logging.getLogger("aiogram.dispatcher")
         log.setLevel(logging.INFO)
-        log.addHandler(handler)
-        log.propagate = False
         return _cost(lambda: log.info("update handled", extra=FIELDS))

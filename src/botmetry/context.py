@@ -6,13 +6,24 @@ never sees them, and reading them costs one look-up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["Fields", "SpanContext", "bind", "enter_span", "fields", "leave_span", "scope", "span", "unbind"]
+__all__ = [
+    "Fields",
+    "SpanContext",
+    "bind",
+    "enter_span",
+    "fields",
+    "leave_span",
+    "replace",
+    "scope",
+    "span",
+    "unbind",
+]
 
 Fields: TypeAlias = Mapping[str, object]
 
@@ -30,14 +41,17 @@ _fields: ContextVar[Fields] = ContextVar("botmetry_fields", default=_EMPTY)
 _span: ContextVar[SpanContext | None] = ContextVar("botmetry_span", default=None)
 
 
-def fields() -> Fields:
-    """Return the fields bound in the current context. Do not change the mapping."""
-    return _fields.get()
+fields: Final[Callable[[], Fields]] = _fields.get
+"""Returns the fields bound in the current context. Do not change the mapping."""
 
 
 def bind(**new: object) -> Token[Fields]:
     """Add `new` to the bound fields, replacing those of the same name, until `unbind`."""
     return _fields.set({**_fields.get(), **new})
+
+
+replace: Final[Callable[[Fields], Token[Fields]]] = _fields.set
+"""Makes a mapping, which nobody changes any more, the bound fields until `unbind`."""
 
 
 def unbind(token: Token[Fields]) -> None:
@@ -62,14 +76,11 @@ def scope(**new: object) -> Iterator[None]:
         unbind(token)
 
 
-def span() -> SpanContext | None:
-    """Return the span that the current work belongs to, or None outside any."""
-    return _span.get()
+span: Final[Callable[[], SpanContext | None]] = _span.get
+"""Returns the span that the current work belongs to, or None outside any."""
 
-
-def enter_span(new: SpanContext) -> Token[SpanContext | None]:
-    """Make `new` the current span until `leave_span`."""
-    return _span.set(new)
+enter_span: Final[Callable[[SpanContext], Token[SpanContext | None]]] = _span.set
+"""Makes a span the current one until `leave_span`."""
 
 
 def leave_span(token: Token[SpanContext | None]) -> None:

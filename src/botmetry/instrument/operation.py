@@ -13,7 +13,7 @@ from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from time import perf_counter
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from botmetry import context
 from botmetry.context import Fields
@@ -23,6 +23,8 @@ from botmetry.instrument.series import OperationSeries
 from botmetry.tracing import Span
 
 __all__ = ["Instrument", "Operation"]
+
+_NOTHING: Final[Fields] = {}
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -48,11 +50,10 @@ class Operation:
         self._bound: Token[Fields] | None = None
         try:
             instrument.series.begin()
-            if instrument.reporter.active:
-                described = instrument.described
-                self._span = instrument.reporter.start(described)
-                if described.bound:
-                    self._bound = context.bind(**described.bound)
+            if instrument.active:
+                self._span = instrument.start()
+                if instrument.described.bound:
+                    self._bound = context.replace(instrument.fields_within(context.fields()))
         except Exception as error:  # noqa: BLE001 - the host goes on whatever the telemetry does
             instrument.reporter.failed("instrument.start", error)
         self._start = perf_counter()
@@ -66,13 +67,31 @@ class Operation:
 
     def finish(self, error: BaseException | None, result: object = None) -> None:
         """End the operation with its result or the exception that ended it."""
+        instrument = self._instrument
+        if error is None and self.outcome is None and self._fields is None and instrument.on_result is None:
+            self.succeed()
+            return
         seconds = perf_counter() - self._start
-        failed = self._instrument.reporter.failed
         try:
-            outcome = self._outcome(error, result)
-            self._count(seconds, outcome, error)
+            self._count(seconds, self._outcome(error, result), error)
         except Exception as failure:  # noqa: BLE001 - see above
-            failed("instrument.finish", failure)
+            instrument.reporter.failed("instrument.finish", failure)
+        finally:
+            if self._bound is not None:
+                context.unbind(self._bound)
+
+    def succeed(self) -> None:
+        """End an operation that went well and was told nothing: the usual case, on ways prepared for it."""
+        seconds = perf_counter() - self._start
+        instrument, span = self._instrument, self._span
+        try:
+            try:
+                instrument.succeeded(seconds, span)
+            finally:
+                if span is not None:
+                    span.end("ok", None, _NOTHING)
+        except Exception as failure:  # noqa: BLE001 - see above
+            instrument.reporter.failed("instrument.finish", failure)
         finally:
             if self._bound is not None:
                 context.unbind(self._bound)
@@ -111,7 +130,17 @@ class Instrument:
     It holds no state of a run, so one object serves any number of threads and tasks, nested runs too.
     """
 
-    __slots__ = ("described", "on_result", "reporter", "series")
+    __slots__ = (
+        "_within",
+        "active",
+        "described",
+        "exports",
+        "on_result",
+        "reporter",
+        "series",
+        "start",
+        "write_success",
+    )
 
     def __init__(
         self,
@@ -123,7 +152,35 @@ class Instrument:
         self.described = described
         self.series = series
         self.reporter = reporter
+        self.active = reporter.active
+        self.exports = reporter.tracer.exports
+        self.start = reporter.starter(described)
+        self.write_success = reporter.success(described)
         self.on_result = on_result
+        self._within: tuple[Fields, Fields] = ({}, described.bound)
+
+    def succeeded(self, seconds: float, span: Span | None) -> None:
+        """Count and write an operation that went well."""
+        exemplar = self.reporter.exemplar(span) if self.exports and span is not None else None
+        if exemplar is None:
+            self.series.observe(seconds)
+            self.series.succeeded()
+        else:
+            self.series.finish(seconds, "ok", "", exemplar)
+        if span is not None:
+            self.write_success(seconds)
+
+    def fields_within(self, around: Fields) -> Fields:
+        """Return the bound fields of a run inside of `around`: the same mapping for the same one, as long as it lasts.
+
+        Whoever encodes the fields can tell by this that it has encoded them before.
+        """
+        known = self._within
+        if known[0] is around:
+            return known[1]
+        whole = {**around, **self.described.bound}
+        self._within = (around, whole)
+        return whole
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """Wrap `function`, which keeps its signature and types.
@@ -156,7 +213,8 @@ class Instrument:
         operation.finish(error)
 
     def _wrap(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        if self.reporter.active or self.on_result is not None:
+        told = self.on_result is not None
+        if self.active or told:
 
             @wraps(function)
             def reported(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -166,7 +224,10 @@ class Instrument:
                 except BaseException as error:
                     operation.finish(error)
                     raise
-                operation.finish(None, result)
+                if told:
+                    operation.finish(None, result)
+                else:
+                    operation.succeed()
                 return result
 
             return reported
@@ -189,7 +250,8 @@ class Instrument:
         return counted
 
     def _wrap_async(self, function: Callable[_P, Awaitable[_R]]) -> Callable[_P, Awaitable[_R]]:
-        if self.reporter.active or self.on_result is not None:
+        told = self.on_result is not None
+        if self.active or told:
 
             @wraps(function)
             async def reported(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -199,7 +261,10 @@ class Instrument:
                 except BaseException as error:
                     operation.finish(error)
                     raise
-                operation.finish(None, result)
+                if told:
+                    operation.finish(None, result)
+                else:
+                    operation.succeed()
                 return result
 
             return reported

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Final, Literal, Protocol
 
@@ -24,6 +25,12 @@ class EventLog(Protocol):
         self, level: str, event: str, *, exc_info: BaseException | None = None, fields: Mapping[str, object]
     ) -> None:
         """Write one event."""
+        ...  # a protocol has no body
+
+    def prepared(
+        self, level: str, event: str, fields: Mapping[str, object], number: str
+    ) -> Callable[[float], None]:
+        """Return what writes this event; all that changes is the field `number`."""
         ...  # a protocol has no body
 
 
@@ -71,9 +78,16 @@ class Reporter:
         """Whether anybody sees events or spans; if not, operations only count."""
         return self.log is not None or self.tracer.exports
 
-    def start(self, described: Description) -> Span:
-        """Start the operation's span."""
-        return self.tracer.start(described.span, described.kind, described.fields)
+    def success(self, described: Description) -> Callable[[float], None]:
+        """Return what writes the event of an operation that went well and took so many seconds."""
+        if self.log is None:
+            return _nowhere
+        fields = {**described.fields, "outcome": "ok"}
+        return self.log.prepared(described.ok_level, described.event, fields, "duration_seconds")
+
+    def starter(self, described: Description) -> Callable[[], Span]:
+        """Return what starts a span of the operation."""
+        return partial(self.tracer.start, described.span, described.kind, described.fields)
 
     def exemplar(self, span: Span) -> Mapping[str, str] | None:
         """Return the labels of an exemplar, or None when nobody could look the trace up."""
@@ -102,6 +116,10 @@ class Reporter:
             known["error_type"] = type(error).__name__
         known.update(fields)
         self.log.emit(level, described.event, exc_info=_first_time(error, outcome), fields=known)
+
+
+def _nowhere(_: float) -> None:
+    """Write nothing."""
 
 
 def _first_time(error: BaseException | None, outcome: Outcome) -> BaseException | None:

@@ -95,6 +95,7 @@ class EventLogger(FamilyEvents):
         redactor: Removes secrets.
         sink: Takes the encoded lines.
         count: Called with the level of each record, by whoever writes one.
+        clock: Seconds since 1970.
     """
 
     def __init__(
@@ -115,9 +116,10 @@ class EventLogger(FamilyEvents):
         self._text = self.redactor.text
         self._on_error = on_error
         self.count = count
-        self._clock = clock
+        self.clock = clock
         self._around: dict[tuple[str, str, str], tuple[bytes, bytes]] = {}
         self._bound: tuple[Mapping[str, object], bytes] = ({}, b"")
+        self._seen: Mapping[str, object] = {}
         self._second = _second_of(0.0)
         self._heads: dict[str, dict[str, bytes]] = {level: {} for level in LEVELS}
         sink.announce_drops(self._dropped)
@@ -172,7 +174,33 @@ class EventLogger(FamilyEvents):
     ) -> None:
         """Write an event of a level that is known only at run time. A level that is not ours counts as info."""
         if LEVELS.get(level, _INFO) >= self.level:
-            self._write(level if level in LEVELS else "info", event, message, exc_info, dict(fields))
+            known = fields if type(fields) is dict else dict(fields)
+            self._write(level if level in LEVELS else "info", event, message, exc_info, known)
+
+    def prepared(
+        self, level: str, event: str, fields: Mapping[str, object], number: str
+    ) -> Callable[[float], None]:
+        """Return a function that writes an event of which all but one number is known: encoded now, once.
+
+        Args:
+            level: One of ours; a level that is not counts as info.
+            event: A constant name.
+            fields: What is the same each time.
+            number: The field that the function's argument goes into, rounded to millionths.
+        """
+        if not self.enabled(level):
+            return _write_nothing
+        return _Prepared(self, level if level in LEVELS else "info", event, fields, number)
+
+    def beginning(self, moment: float) -> tuple[bytes, bytes]:
+        """Return the timestamp's part of a line of a moment, in seconds since 1970: to the second, and the rest."""
+        # Beginning and text of a second are one attribute: a thread never sees one's beginning with another's text.
+        second = self._second
+        passed = moment - second[0]
+        if not 0.0 <= passed < 1.0:
+            second = self._second = _second_of(moment)
+            passed = moment - second[0]
+        return second[1], _MILLISECONDS[int(passed * 1000)]
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all lines so far are written, at most `timeout` seconds; tell whether they are."""
@@ -196,12 +224,6 @@ class EventLogger(FamilyEvents):
             fields: What else is said.
             exception: A traceback.
         """
-        # Beginning and text of a second are one attribute: a thread never sees one's beginning with another's text.
-        second = self._second
-        passed = moment - second[0]
-        if not 0.0 <= passed < 1.0:
-            second = self._second = _second_of(moment)
-            passed = moment - second[0]
         ids = _NO_SPAN
         span = context.span()
         if span is not None:
@@ -211,15 +233,18 @@ class EventLogger(FamilyEvents):
             known = self._bound
             if known[0] is bound and fields.keys().isdisjoint(bound):
                 ids += known[1]
-            else:
+            elif self._seen is bound:
                 ids += self._bound_part(bound, fields)
+            else:  # its first line, and often its only one
+                self._seen = bound
+                fields = {**bound, **fields}  # what the event says wins
         safe = self._safe(fields)
         if exception is not None:
             safe = {**safe, "exception": self._text(exception)}
         if safe:
             rest = orjson.dumps(safe)
-            return b"".join((second[1], _MILLISECONDS[int(passed * 1000)], head, ids, b",", rest[1:], b"\n"))
-        return b"".join((second[1], _MILLISECONDS[int(passed * 1000)], head, ids, b"}\n"))
+            return b"".join((*self.beginning(moment), head, ids, b",", rest[1:], b"\n"))
+        return b"".join((*self.beginning(moment), head, ids, b"}\n"))
 
     def head(self, level: str, event: str, message: object, logger: str) -> bytes:
         """Return the encoded part of a line that says what it is about."""
@@ -241,7 +266,7 @@ class EventLogger(FamilyEvents):
             else:
                 head = self.head(level, event, message, LOGGER)
             exception = traceback_of(exc_info) if exc_info else None
-            self.sink.write(self.line(self._clock(), head, fields, exception))
+            self.sink.write(self.line(self.clock(), head, fields, exception))
         except Exception as error:  # noqa: BLE001 - a log method must not break the host
             self.failed(error)
 
@@ -277,7 +302,57 @@ class EventLogger(FamilyEvents):
     def _dropped(self, lines: int) -> bytes:
         message = f"{lines} log lines are missing here: the output did not take them"
         head = self.head("warning", "logs.lines_dropped", message, LOGGER)
-        return self.line(self._clock(), head, {"lines": lines}, None)
+        return self.line(self.clock(), head, {"lines": lines}, None)
+
+
+class _Prepared:
+    """Writes one kind of event; see `EventLogger.prepared`."""
+
+    __slots__ = ("_begin", "_bound", "_clock", "_count", "_head", "_level", "_log", "_names", "_write")
+
+    def __init__(
+        self, log: EventLogger, level: str, event: str, fields: Mapping[str, object], number: str
+    ) -> None:
+        safe = log.redactor.fields(dict(fields))
+        self._log = log
+        self._level = level
+        self._names = frozenset((*fields, *safe, number))
+        self._head = log.head(level, event, event, LOGGER)
+        self._begin = b"," + orjson.dumps({**safe, number: 0})[1:-2]
+        self._bound: tuple[Mapping[str, object], bytes] = ({}, b"")
+        self._count = log.count
+        self._write = log.sink.write
+        self._clock = log.clock
+
+    def __call__(self, number: float) -> None:
+        log = self._log
+        try:
+            self._count(self._level)
+            if not log.sink.enabled:
+                return
+            span = context.span()
+            ids = _NO_SPAN
+            if span is not None:
+                ids = f',"trace_id":"{span.trace_id}","span_id":"{span.span_id}"'.encode()
+            bound = context.fields()
+            known = self._bound
+            part = known[1] if known[0] is bound else self._part(bound)
+            text = b"%.6f}\n" % number if number - number == 0.0 else b"null}\n"
+            self._write(b"".join((*log.beginning(self._clock()), self._head, ids, part, self._begin, text)))
+        except Exception as error:  # noqa: BLE001 - a log method must not break the host
+            log.failed(error)
+
+    def _part(self, bound: Mapping[str, object]) -> bytes:
+        own = {name: value for name, value in bound.items() if name not in self._names}
+        safe = self._log.redactor.fields(own)
+        part = b"," + orjson.dumps(safe)[1:-1] if safe else b""
+        if safe is own:  # only names, words and numbers: what could change later is encoded each time
+            self._bound = (bound, part)
+        return part
+
+
+def _write_nothing(_: float) -> None:
+    """Take the place of an event of a level that is not written."""
 
 
 def _second_of(moment: float) -> tuple[float, bytes]:

@@ -96,6 +96,8 @@ class Redactor:
         """Return `text` without secrets and lone surrogates; `text` itself when there are none."""
         if text in self._clean:
             return text
+        if len(text) in _ID_SIZES and _IS_ID(text):
+            return text  # not remembered: it hardly comes again
         found = self._search(text)
         if found != text:
             return found
@@ -122,8 +124,6 @@ class Redactor:
 
     def _search(self, text: str) -> str:
         size = len(text)
-        if size in _ID_SIZES and _IS_ID(text):
-            return text
         if not text.isascii():
             text = well_formed(text)
         if size >= _SHORTEST_TOKEN:

@@ -33,8 +33,9 @@ STALL_SECONDS: Final = 1.0
 TYPICAL_LINE_BYTES: Final = 256
 YIELD_LINES: Final = 32
 YIELD_SECONDS: Final = 50e-6
-"""While much waits, a busy caller lets go of the interpreter this briefly every so many lines: else the writing thread
-would get it once in 5 ms, and a fast output would look like a slow one. It costs the caller some 3 µs a line."""
+"""While much waits, a busy caller lets go of the interpreter this briefly every so many lines, or every quarter of what
+goes out in one call: else the writing thread would get it once in 5 ms, and a fast output would look like a slow one.
+It costs the caller 0.5 µs a line of a file, and 3 µs a line of a pipe."""
 
 _sinks: weakref.WeakSet[Sink] = weakref.WeakSet()
 
@@ -154,7 +155,8 @@ class Sink:
     def _has_room(self, size: int) -> bool:
         """Tell whether a line, counted already, fits into the crowded buffer; count it as lost if not."""
         self._crowding += 1
-        if not self._crowding % YIELD_LINES:
+        if self._crowding >= max(YIELD_LINES, self._output.block_bytes // (4 * TYPICAL_LINE_BYTES)):
+            self._crowding = 0
             time.sleep(YIELD_SECONDS)
         if self._bytes <= self._limit:
             return True

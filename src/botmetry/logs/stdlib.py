@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final
 
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
@@ -97,13 +98,11 @@ class RecordFormatter(BaseJsonFormatter):
 
     def _extras(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Return what the program added to a record: it stands behind the attributes that every record has."""
-        names = tuple(attributes)
-        if len(names) >= _OWN_COUNT and names[_OWN_COUNT - 1] == _LAST_OWN:
-            names = names[_OWN_COUNT:]
-            if self._reserved.isdisjoint(names):
-                extras = {}
-                for name in names:  # a comprehension would cost one call more
-                    extras[name] = attributes[name]
+        behind = islice(attributes.items(), _OWN_COUNT - 1, None)
+        last = next(behind, None)
+        if last is not None and last[0] == _LAST_OWN:
+            extras = dict(behind)
+            if self._reserved.isdisjoint(extras):
                 return extras
         # Another handler left its own marks there, or the record is of another class.
         return {name: value for name, value in attributes.items() if name not in self._reserved}

@@ -13,10 +13,8 @@ The shape was chosen by measuring (`make bench`): a lock costs about as much as 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections import Counter as Tally
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
-from itertools import repeat
 from threading import Lock
 from time import time
 from typing import Final, NamedTuple, TypeAlias
@@ -242,23 +240,35 @@ class HistogramSeries:
 
     def _take(self, batch: list[float | Exemplar]) -> None:
         try:
-            total = math.fsum(batch)  # type: ignore[arg-type]  # an Exemplar raises TypeError, which is the test
+            batch.sort()  # an Exemplar raises TypeError, which is the test
+            total = float(sum(batch))  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError):
             total = math.nan
         if total - total == 0.0:  # finite: every value is a number with a bucket
-            buckets = map(bisect_left, repeat(self._shared.bounds), batch)
-            for bucket, number in Tally(buckets).items():
-                self._counts[bucket] += number
+            self._take_sorted(batch)  # type: ignore[arg-type]
             self._sum += total
         else:
             for value in batch:
                 self._take_one(value)
 
+    def _take_sorted(self, batch: list[float]) -> None:
+        """Count finite values by looking up the bounds among them: there are more values than bounds."""
+        bounds, counts = self._shared.bounds, self._counts
+        counted, bucket = 0, bisect_left(bounds, batch[0])
+        while bucket < len(bounds):
+            upto = bisect_right(batch, bounds[bucket], counted)
+            counts[bucket] += upto - counted
+            if upto == len(batch):
+                return
+            counted = upto
+            bucket += 1
+        counts[bucket] += len(batch) - counted
+
     def _take_one(self, value: float | Exemplar) -> None:
         kept = value if isinstance(value, Exemplar) else None
         try:
             number = float(value.value if isinstance(value, Exemplar) else value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             self._shared.failed(self._shared.name, error)
             return
         self._sum += number

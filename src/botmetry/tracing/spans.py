@@ -7,15 +7,25 @@ can be joined by `trace_id`, and nothing else is paid for. With it, the same cal
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from contextvars import Token
+from functools import partial
 from random import Random
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, cast
 
 from botmetry import context
 from botmetry.context import SpanContext
 
 __all__ = ["IdentitySpan", "IdentityTracer", "Span", "SpanKind", "Tracer"]
+
+_BYTES: Final = 8
+_IDS: Final = 256
+_EACH_ID: Final = re.compile(f".{{{2 * _BYTES}}}")
+_INVALID: Final = "0" * 2 * _BYTES  # W3C Trace Context
+
+_identity: Final = cast("Callable[[tuple[str, str, bool]], SpanContext]", partial(tuple.__new__, SpanContext))
+"""Makes a `SpanContext` without the call of a function in Python that its name stands for."""
 
 SpanKind: TypeAlias = Literal["internal", "server", "client", "producer", "consumer"]
 
@@ -71,20 +81,28 @@ class IdentityTracer:
 
     def __init__(self, random: Random | None = None) -> None:
         self._random = random or Random(os.urandom(32))  # noqa: S311 - identifiers are public
+        self._ids: list[str] = []
         if random is None:
             os.register_at_fork(after_in_child=self._reseed)
 
     def start(self, name: str, kind: SpanKind, fields: Mapping[str, object]) -> IdentitySpan:  # noqa: ARG002
         """Start a span in the current trace, or in a new one."""
         parent = context.span()
-        bits = self._random.getrandbits
-        # All zeros is invalid by W3C Trace Context, so the lowest bit is set.
-        identity = SpanContext(
-            f"{bits(128) | 1:032x}" if parent is None else parent.trace_id,
-            f"{bits(64) | 1:016x}",
-            parent is None or parent.sampled,
-        )
+        identity = self._new(parent)
         return IdentitySpan(identity, context.enter_span(identity))
 
+    def _new(self, parent: SpanContext | None) -> SpanContext:
+        # Identifiers are made many at a time, which costs a fifth. `pop` is atomic: no two threads get the same one.
+        take = self._ids.pop
+        try:
+            if parent is None:
+                return _identity((take() + take(), take(), True))
+            return _identity((parent.trace_id, take(), parent.sampled))
+        except IndexError:
+            made = _EACH_ID.findall(self._random.randbytes(_BYTES * _IDS).hex())
+            self._ids.extend(made if _INVALID not in made else [])
+            return self._new(parent)
+
     def _reseed(self) -> None:
+        self._ids.clear()
         self._random.seed(os.urandom(32))

@@ -27,6 +27,9 @@ class Log(list):
     def emit(self, level, event, *, exc_info=None, fields):
         self.append((level, dict(fields), exc_info, context.span(), dict(context.fields())))
 
+    def prepared(self, level, event, fields, number):
+        return lambda value: self.emit(level, event, fields={**fields, number: value})
+
 
 class World:
     def __init__(self, *, logged=True, on_result=None):
