@@ -13,12 +13,13 @@ if TYPE_CHECKING:
         StackError,
     )
     from botmetry.settings import LogSettings, ServerSettings, TelemetrySettings, TracingSettings
-    from botmetry.telemetry import QueueState, Telemetry
+    from botmetry.telemetry import CeleryState, QueueState, Telemetry
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BotmetryError",
+    "CeleryState",
     "LogSettings",
     "MetricError",
     "MissingExtraError",
@@ -42,7 +43,7 @@ _HOMES = {
         "StackError",
     },
     "botmetry.settings": {"LogSettings", "ServerSettings", "TelemetrySettings", "TracingSettings"},
-    "botmetry.telemetry": {"QueueState", "Telemetry"},
+    "botmetry.telemetry": {"CeleryState", "QueueState", "Telemetry"},
 }
 
 

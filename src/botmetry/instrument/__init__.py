@@ -3,10 +3,11 @@
 from botmetry.instrument.operation import Instrument, Operation
 from botmetry.instrument.outcome import OUTCOMES, Outcome, outcome_of
 from botmetry.instrument.report import Description, EventLog, Reporter
-from botmetry.instrument.series import OperationSeries
+from botmetry.instrument.series import UNTIMED, OperationSeries
 
 __all__ = [
     "OUTCOMES",
+    "UNTIMED",
     "Description",
     "EventLog",
     "Instrument",

@@ -21,10 +21,17 @@ def outcome_of(error: BaseException | None) -> Outcome:
         return "ok"
     if isinstance(error, TimeoutError):
         return "timeout"
-    return "cancelled" if isinstance(error, _CANCELLED) or _is_cancelled_task(error) else "error"
+    stopped = isinstance(error, _CANCELLED) or _is_cancelled_task(error) or _is_put_back(error)
+    return "cancelled" if stopped else "error"
 
 
 def _is_cancelled_task(error: BaseException) -> bool:
     # Where nobody has imported asyncio nobody can raise its CancelledError; importing it would cost 20 ms at the start.
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and isinstance(error, asyncio.CancelledError)
+
+
+def _is_put_back(error: BaseException) -> bool:
+    # Celery ends a run by an exception, too, when the task is to be run again or not at all: Retry, Ignore, Reject.
+    celery = sys.modules.get("celery.exceptions")
+    return celery is not None and isinstance(error, celery.TaskPredicate)

@@ -95,6 +95,15 @@ class Reporter:
             return None
         return {"trace_id": span.identity.trace_id, "span_id": span.identity.span_id}
 
+    def tell(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        """Write an event that is no operation's end."""
+        if self.log is None:
+            return
+        try:
+            self.log.emit(level, event, fields=fields)
+        except Exception as error:  # noqa: BLE001 - the host goes on whatever the telemetry does
+            self.failed("instrument.tell", error)
+
     def write(
         self,
         described: Description,

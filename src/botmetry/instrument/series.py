@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from botmetry.instrument.outcome import Outcome
-from botmetry.metrics import CounterSeries, HistogramSeries
+from botmetry.metrics import CounterSeries
 
-__all__ = ["OperationSeries"]
+__all__ = ["UNTIMED", "Observes", "OperationSeries"]
+
+
+class Observes(Protocol):
+    """Takes durations: a histogram's series, or `UNTIMED`."""
+
+    def observe(self, value: float, exemplar: Mapping[str, str] | None = None) -> None:
+        """Take a duration in seconds."""
+        ...  # a protocol has no body
+
+
+class _Untimed:
+    """Takes the durations of an operation that has no histogram."""
+
+    def observe(self, value: float, exemplar: Mapping[str, str] | None = None) -> None:
+        """Let it go."""
+
+
+UNTIMED: Final[Observes] = _Untimed()
+"""For operations that are counted and logged, and so rare that a distribution of their durations says nothing."""
 
 
 class OperationSeries:
@@ -27,7 +46,7 @@ class OperationSeries:
 
     def __init__(
         self,
-        seconds: Callable[[str], HistogramSeries],
+        seconds: Callable[[str], Observes],
         *,
         outcomes: Callable[[Outcome], CounterSeries] | None = None,
         errors: Callable[[str], CounterSeries] | None = None,

@@ -10,6 +10,7 @@ __all__ = [
     "AI_SECONDS",
     "BOT_API_SECONDS",
     "BOT_SECONDS",
+    "CELERY_RUNTIME_SECONDS",
     "CONFIRMATION_WAIT_SECONDS",
     "DATABASE_SECONDS",
     "GEN_AI_SECONDS",
@@ -17,6 +18,7 @@ __all__ = [
     "POLLING_LAG_SECONDS",
     "QUEUE_WAIT_SECONDS",
     "RATIO",
+    "SAGA_STEP_SECONDS",
     "SYNC_SECONDS",
     "TASK_SECONDS",
 ]
@@ -45,6 +47,15 @@ RATIO = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
 # Background work: from a no-op to a batch of minutes. 30 s is the default timeout of a task.
 TASK_SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+# A step is a transaction of its own or a call to another service: from a row written to a payment that takes a minute;
+# 30 s is what other people's services are usually given.
+SAGA_STEP_SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+# Jobs are what nobody waits for: an e-mail takes a tenth of a second, a batch of embeddings minutes, a nightly summary
+# an hour. 300 s is how often the most frequent schedule runs, 3600 s after what Redis' visibility timeout lets a task
+# that is acknowledged late run twice.
+CELERY_RUNTIME_SECONDS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 
 # Waiting in a queue: pickup takes milliseconds, a backlog minutes, a dead worker an hour.
 QUEUE_WAIT_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)

@@ -156,6 +156,33 @@ _QUEUE: tuple[_Row, ...] = (
     ("queue_tasks_dead_lettered_total", "counter", ("queue",), _N, "Tasks given up."),
 )
 
+_SAGA: tuple[_Row, ...] = (
+    ("saga_started_total", "counter", ("saga",), _N, "Sagas begun."),
+    (
+        "saga_finished_total",
+        "counter",
+        ("saga", "outcome"),
+        _N,
+        "Sagas that ended: completed, aborted (undone), failed (undone in part).",
+    ),
+    ("saga_steps_total", "counter", ("saga", "step", "outcome"), _N, "Steps run, each attempt."),
+    (
+        "saga_step_duration_seconds",
+        "histogram",
+        ("saga", "step"),
+        buckets.SAGA_STEP_SECONDS,
+        "Time an attempt of a step took.",
+    ),
+    (
+        "saga_compensations_total",
+        "counter",
+        ("saga", "step", "outcome"),
+        _N,
+        "Steps undone, or not: one that fails leaves the world half changed.",
+    ),
+    ("saga_in_progress", "gauge", ("saga",), _N, "Sagas that a living process works on."),
+)
+
 _CONFIRMATIONS: tuple[_Row, ...] = (
     ("confirmations_pending", "gauge", (), _N, "Confirmations that wait for a user."),
     (
@@ -210,6 +237,46 @@ _REDIS: tuple[_Row, ...] = (
     ),
     ("redis_connection_errors_total", "counter", (), _N, "Connections to Redis that failed or broke."),
     ("redis_pool_connections", "gauge", ("state",), _N, "Connections of the pool: idle, in_use, max."),
+)
+
+_CELERY: tuple[_Row, ...] = (
+    (
+        "celery_tasks_total",
+        "counter",
+        ("task", "queue", "state"),
+        _N,
+        "Tasks by what became of them: published, then succeeded, failed, retried, revoked…",
+    ),
+    (
+        "celery_task_runtime_seconds",
+        "histogram",
+        ("task",),
+        buckets.CELERY_RUNTIME_SECONDS,
+        "Time a run of a task took.",
+    ),
+    (
+        "celery_task_wait_seconds",
+        "histogram",
+        ("queue",),
+        buckets.QUEUE_WAIT_SECONDS,
+        "Time from the moment a task was due to the start of its run.",
+    ),
+    ("celery_queue_length", "gauge", ("queue", "priority"), _N, "Tasks that wait at the broker."),
+    (
+        "celery_unacked_tasks",
+        "gauge",
+        ("queue",),
+        _N,
+        "Tasks that workers hold and have not acknowledged: running, fetched ahead or waiting for their time.",
+    ),
+    ("celery_workers", "gauge", ("state",), _N, "Workers the broker knows: online, lost."),
+    (
+        "celery_beat_last_run_timestamp_seconds",
+        "gauge",
+        ("schedule",),
+        _N,
+        "When beat last sent a schedule's task, as Unix time; `beat` itself is its last look at the schedules.",
+    ),
 )
 
 _RUNTIME: tuple[_Row, ...] = (
@@ -269,19 +336,25 @@ _TABLES: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
     ("ai", "botmetry", _AI),
     ("transactions", "botmetry", _TRANSACTIONS),
     ("queue", "botmetry", _QUEUE),
+    ("saga", "botmetry", _SAGA),
     ("confirmations", "botmetry", _CONFIRMATIONS),
     ("database", "botmetry", _DATABASE),
     ("redis", "botmetry", _REDIS),
+    ("celery", "botmetry", _CELERY),
     ("runtime", "botmetry", _RUNTIME),
     ("runtime", "prometheus_client", _PROCESS),
 )
 
-# Gauges that are no sum over processes. Queues and confirmations are counted in the store that all of them share, by
-# whichever process was scraped last; users are counted once, whoever served them; an info is 1.
+# Gauges that are no sum over processes. Queues, workers and confirmations are counted in the store that all of them
+# share, by whichever process was scraped last; users are counted once, whoever served them; an info is 1.
 _ACROSS: Mapping[str, Across] = {
     "queue_size": "latest",
     "queue_oldest_task_age_seconds": "latest",
     "confirmations_pending": "latest",
+    "celery_queue_length": "latest",
+    "celery_unacked_tasks": "latest",
+    "celery_workers": "latest",
+    "celery_beat_last_run_timestamp_seconds": "latest",
     "bot_active_users": "latest",
     "telemetry_series": "max",
     "botmetry_build_info": "max",

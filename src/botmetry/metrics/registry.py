@@ -65,7 +65,7 @@ class Registry:
         self._failed = failed
         self._overflowed = overflowed
         self._metrics: dict[str, AnyMetric] = {}
-        self._unregistered: list[Counter] = []
+        self._unregistered: list[Counter | Histogram] = []
         self._beside = _Beside()
         self._keeping = keeping or InMemory()
         self._lock = Lock()
@@ -90,6 +90,12 @@ class Registry:
     def unregistered_counter(self, spec: MetricSpec) -> Counter:
         """Make a counter that is not exposed, with the same limits: one half of a difference."""
         made = self._keeping.counter(spec, self._options(self._series_limit, exposed=False))
+        self._unregistered.append(made)
+        return made
+
+    def unregistered_histogram(self, spec: MetricSpec) -> Histogram:
+        """Make a histogram that is not exposed, likewise."""
+        made = self._keeping.histogram(spec, self._options(self._series_limit, exposed=False))
         self._unregistered.append(made)
         return made
 

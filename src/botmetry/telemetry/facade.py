@@ -23,6 +23,7 @@ from botmetry.settings import (
 from botmetry.telemetry.active_users import ActiveUsers
 from botmetry.telemetry.ai import Ai
 from botmetry.telemetry.bot import Bot
+from botmetry.telemetry.celery import Celery
 from botmetry.telemetry.confirmations import Confirmations
 from botmetry.telemetry.database import Database
 from botmetry.telemetry.failures import Failures
@@ -31,6 +32,7 @@ from botmetry.telemetry.probes import DEFAULT_TIMEOUT_SECONDS, Probes, Refresh
 from botmetry.telemetry.queue import Queue
 from botmetry.telemetry.redis import Redis
 from botmetry.telemetry.runtime import Runtime
+from botmetry.telemetry.saga import Saga
 from botmetry.telemetry.transactions import Transactions
 from botmetry.telemetry.workshop import Workshop
 
@@ -73,9 +75,11 @@ class Telemetry(OwnMetrics):
         ai: Tasks given to a model, their confidence and cost.
         transactions: Imports and categories.
         queue: Tasks in queues.
+        saga: Work in steps that are undone when one fails.
         confirmations: Questions that wait for people.
         database: Statements and their pool.
         redis: Commands and their pool.
+        celery: Tasks of Celery, its queues, workers and schedules.
         runtime: The process itself.
     """
 
@@ -162,9 +166,11 @@ class Telemetry(OwnMetrics):
         self.ai = Ai(workshop)
         self.transactions = Transactions(workshop)
         self.queue = Queue(workshop, self._probes)
+        self.saga = Saga(workshop)
         self.confirmations = Confirmations(workshop, self._probes)
         self.database = Database(workshop, self._probes)
         self.redis = Redis(workshop, self._probes)
+        self.celery = Celery(workshop, self._probes)
         self.runtime = Runtime(
             workshop, self.settings.version, None if processes is None else processes.process_collector()
         )

@@ -47,6 +47,11 @@ class Probes:
         """
         self._probes[name] = _Probe(refresh, timeout, failed)
 
+    def remove(self, name: str, refresh: Refresh) -> None:
+        """Run `refresh` no more, unless another one has taken its name."""
+        if name in self._probes and self._probes[name].refresh is refresh:
+            del self._probes[name]
+
     async def run(self) -> None:
         """Run all probes side by side. A failing one is counted, and hinders no other."""
         import asyncio  # noqa: PLC0415 - whoever awaits this has imported it; a program without a loop need not

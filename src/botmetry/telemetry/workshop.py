@@ -9,7 +9,7 @@ from botmetry.instrument import Description, Instrument, Operation, OperationSer
 from botmetry.metrics import CATALOGUE, Counter, Gauge, Histogram, MetricSpec, Registry
 from botmetry.metrics.series import CounterSeries
 
-__all__ = ["Kept", "Workshop"]
+__all__ = ["KEPT_LIMIT", "Kept", "Workshop"]
 
 KEPT_LIMIT: Final = 2048
 """Instruments a family keeps; past it they are made anew for each call, so made-up names cannot fill the memory."""
@@ -65,6 +65,12 @@ class Workshop:
         """Return a counter that is not exposed, with the registry's limits: one half of a difference."""
         return self.registry.unregistered_counter(
             MetricSpec(name, "counter", "One half of a difference.", labels)
+        )
+
+    def unregistered_histogram(self, name: str, labels: tuple[str, ...]) -> Histogram:
+        """Return a histogram that is not exposed: the other half of a difference, where none is exposed."""
+        return self.registry.unregistered_histogram(
+            MetricSpec(name, "histogram", "One half of a difference.", labels, buckets=(1.0,))
         )
 
 
