@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from botmetry.stack.dashboards.alert_line import line_of
 from botmetry.stack.dashboards.board import Board
-from botmetry.stack.dashboards.panels import Panel, Query, heat, lines, number
+from botmetry.stack.dashboards.panels import Panel, Query, Story, heat, lines, number
 from botmetry.stack.dashboards.query import (
     buckets,
     count_rate,
@@ -22,6 +22,11 @@ __all__ = ["ai"]
 
 _FAILED = "error|timeout"
 _AN_HOUR = 3600
+
+# Where the log and the traces tell more.
+_TASKS = Story("ai.task_finished", "ai.task", "task")
+_ANSWERS = Story("ai.categorized", "ai.task", "task")
+_CALLS = Story("ai.inference_finished", "chat ", "gen_ai_request_model")
 
 
 def ai(rules: Rulebook) -> Board:
@@ -118,6 +123,7 @@ def confidence_by_task() -> Panel:
         "percentunit",
         query,
         top=1,
+        story=_ANSWERS,
     )
 
 
@@ -127,12 +133,14 @@ def confidence_spread() -> Panel:
         "A band near 1 and one near 0 is honest; one in the middle is a coin.",
         "percentunit",
         Query(buckets(m.ai_confidence_ratio)),
+        story=_ANSWERS,
     )
 
 
 def decisions() -> Panel:
     query = Query(rate(m.ai_confirmations_total, "task", "mode"), "{{task}} {{mode}}")
-    return lines("Accepted or asked", "auto: accepted by itself. manual: put to the user.", "ops", query)
+    says = "auto: accepted by itself. manual: put to the user."
+    return lines("Accepted or asked", says, "ops", query, story=_ANSWERS)
 
 
 def corrections(rules: Rulebook) -> Panel:
@@ -140,14 +148,17 @@ def corrections(rules: Rulebook) -> Panel:
         recorded(rules.recording("service_task:ai_corrections:ratio_rate1h"), "task"),
         "{{task}} share of the last hour",
     )
-    pace = Query(rate(m.ai_corrections_total, "task"), "{{task}} corrections/s")
-    says = "The price of being wrong. The share is of all decisions about that task."
-    return lines("Corrections", says, "percentunit", share, pace, line=line_of(rules, "AIQualityFalling"))
+    pace = Query(rate(m.ai_corrections_total, "task"), "{{task}} corrections a second", unit="ops")
+    says = "The price of being wrong. The share is of all decisions about that task; on the right, how many."
+    line = line_of(rules, "AIQualityFalling")
+    told = Story("ai.corrected", label="task")
+    return lines("Corrections", says, "percentunit", share, pace, line=line, story=told)
 
 
 def fallbacks() -> Panel:
     query = Query(rate(m.ai_fallbacks_total, "task", "reason"), "{{task}} {{reason}}")
-    return lines("Fallbacks", "Answers given without the model, by reason.", "ops", query)
+    says = "Answers given without the model, by reason."
+    return lines("Fallbacks", says, "ops", query, story=_TASKS)
 
 
 def confidence_of_last_hour(rules: Rulebook) -> Panel:
@@ -169,7 +180,7 @@ def tasks() -> Panel:
         "Tasks a second. The model is what answered: a language model, rules, statistics.",
         "reqps",
         query,
-        logs=True,
+        story=_TASKS,
     )
 
 
@@ -178,12 +189,11 @@ def task_times(rules: Rulebook) -> Panel:
         Query(
             quantile(share, m.ai_request_duration_seconds, "task", "model"),
             f"{{{{task}}}} {{{{model}}}} p{share * 100:g}",
-            exemplars=True,
         )
         for share in (0.5, 0.95)
     ]
     line = line_of(rules, "AISlowProcessing")
-    return lines("AI time", "A dot is one traced task: click it.", "s", *queries, line=line)
+    return lines("AI time", "A dot is one traced task: click it.", "s", *queries, line=line, story=_TASKS)
 
 
 def task_time_spread() -> Panel:
@@ -192,6 +202,7 @@ def task_time_spread() -> Panel:
         "Mappings answer in microseconds, models in seconds: two bands are normal.",
         "s",
         Query(buckets(m.ai_request_duration_seconds)),
+        story=_TASKS,
     )
 
 
@@ -215,7 +226,7 @@ def patience() -> Panel:
 
 def tokens() -> Panel:
     query = Query(rate(m.ai_tokens_total, "model", "direction"), "{{model}} {{direction}}")
-    return lines("Tokens", "Tokens a second, read and written.", "short", query)
+    return lines("Tokens", "Tokens a second, read and written.", "cps", query, story=_CALLS)
 
 
 def cost() -> Panel:
@@ -233,6 +244,7 @@ def model_calls() -> Panel:
         "percentunit",
         query,
         top=1,
+        story=Story("ai.inference_finished", "chat ", failed=True),
     )
 
 
@@ -241,9 +253,8 @@ def model_times() -> Panel:
     query = Query(
         quantile(0.95, m.gen_ai_client_inference_duration_seconds, *by),
         "{{gen_ai_request_model}} {{gen_ai_operation_name}} p95",
-        exemplars=True,
     )
-    return lines("Model time", "What the provider takes for one call.", "s", query)
+    return lines("Model time", "What the provider takes for one call.", "s", query, story=_CALLS)
 
 
 def model_time_spread() -> Panel:
@@ -252,6 +263,7 @@ def model_time_spread() -> Panel:
         "How many calls took how long.",
         "s",
         Query(buckets(m.gen_ai_client_inference_duration_seconds)),
+        story=_CALLS,
     )
 
 
@@ -260,7 +272,7 @@ def model_tokens() -> Panel:
     return lines(
         "Tokens of model calls",
         "Input and output tokens a second as the provider bills them.",
-        "short",
+        "cps",
         Query(
             rate(m.gen_ai_client_inference_usage_input_tokens_total, model), "{{gen_ai_request_model}} input"
         ),
@@ -268,4 +280,5 @@ def model_tokens() -> Panel:
             rate(m.gen_ai_client_inference_usage_output_tokens_total, model),
             "{{gen_ai_request_model}} output",
         ),
+        story=_CALLS,
     )

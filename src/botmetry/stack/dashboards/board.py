@@ -17,7 +17,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
 from botmetry.stack.dashboards.panels import PROMETHEUS, Panel
-from botmetry.stack.dashboards.query import m, series_of
+from botmetry.stack.dashboards.query import appeared, m, series_of
 
 __all__ = ["Board"]
 
@@ -49,7 +49,7 @@ class Board:
             .refresh("30s")
             .link(_house_links())
         )
-        for variable in (_data_source("datasource", "Data Source", "prometheus"), *_target_variables()):
+        for variable in (_data_source("prometheus"), *_target_variables()):
             self._builder.with_variable(variable)
 
     def choose(self, name: str, label: str, query: str) -> Board:
@@ -64,7 +64,7 @@ class Board:
 
     def with_logs(self) -> Board:
         """Add the choice of a Loki."""
-        self._builder.with_variable(_data_source("loki", "Logs", "loki"))
+        self._builder.with_variable(_data_source("loki"))
         return self
 
     def row(self, title: str, *panels: Panel, folded: bool = False) -> Board:
@@ -110,10 +110,11 @@ def _house_links() -> build.DashboardLink:
     )
 
 
-def _data_source(name: str, label: str, kind: str) -> build.DatasourceVariable:
+def _data_source(kind: str) -> build.DatasourceVariable:
+    # Name and label as grafana/dashboard-linter wants them where a dashboard has two kinds of source.
     return (
-        build.DatasourceVariable(name)
-        .label(label)
+        build.DatasourceVariable(f"{kind}_datasource")
+        .label(f"{kind.capitalize()} data source")
         .type(kind)
         .current(model.VariableOption(text=kind, value=kind))
     )
@@ -145,28 +146,35 @@ def _choice(name: str, label: str, query: str) -> build.QueryVariable:
 
 
 def _annotations() -> list[dict[str, Any]]:
-    """When alerts fired and when processes started; the SDK's type has no place for their texts."""
+    """When alerts fired, versions changed and processes started; the SDK's type has no place for their texts."""
     alerts = {
         "name": "Alerts",
-        "datasource": {"type": "prometheus", "uid": "${datasource}"},
-        "enable": True,
         "iconColor": "red",
         "expr": series_of(m.ALERTS, alertstate="firing", severity="critical|warning"),
-        "step": "60s",
         "titleFormat": "{{alertname}}",
         "textFormat": "{{service}}",
         "tagKeys": "severity,component",
     }
+    deploys = {
+        "name": "Deploys",
+        "iconColor": "purple",
+        # Drawn as a band over the minutes in which a version is new.
+        "expr": appeared(m.botmetry_build_info, "service", "service_version", "version"),
+        "titleFormat": "{{service}} {{service_version}} deployed",
+        "textFormat": "botmetry {{version}}",
+        "tagKeys": "service,service_version",
+    }
     starts = {
-        "name": "Starts and deploys",
-        "datasource": {"type": "prometheus", "uid": "${datasource}"},
-        "enable": True,
+        "name": "Starts",
         "iconColor": "blue",
         # The value is the time at which to draw, in milliseconds.
         "expr": f"{series_of(m.process_start_time_seconds)} * 1000",
         "useValueForTime": "on",
-        "step": "60s",
         "titleFormat": "{{service}} started",
         "textFormat": "{{instance}}",
     }
-    return [alerts, starts]
+    source = {"type": PROMETHEUS.type_val, "uid": PROMETHEUS.uid}
+    return [
+        {"datasource": source, "enable": True, "step": "60s", **annotation}
+        for annotation in (alerts, deploys, starts)
+    ]

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from botmetry.stack.dashboards.alert_line import line_of
 from botmetry.stack.dashboards.board import Board
-from botmetry.stack.dashboards.panels import Panel, Query, heat, lines, number
+from botmetry.stack.dashboards.panels import Panel, Query, Story, heat, lines, number
 from botmetry.stack.dashboards.query import buckets, level, m, mean, quantile, rate, ratio
 from botmetry.stack.rulebook import Rulebook
 
 __all__ = ["overview"]
 
 _FAILED = "error|timeout"
+
+# Where the log and the traces tell more.
+_COMMANDS = Story("bot.request_handled", "bot.command", "command")
+_FAILURES = Story("bot.request_handled", "bot.command", "error_type", failed=True)
+_CALLS = Story("bot.api_called", "bot.api", "method")
+_IMPORTS = Story("transactions.synced", "transactions.sync", "source")
+_AI_BOARD, _QUEUE_BOARD, _TELEMETRY_BOARD = "botmetry-ai", "botmetry-queues", "botmetry-telemetry"
 
 
 def overview(rules: Rulebook) -> Board:
@@ -50,6 +57,7 @@ def overview(rules: Rulebook) -> Board:
             update_age_spread(),
             api_calls(),
             api_times(),
+            api_time_spread(),
             throttled(rules),
             folded=True,
         )
@@ -102,7 +110,12 @@ def active_users(rules: Rulebook) -> Panel:
 def alerts_firing() -> Panel:
     query = Query(level(m.ALERTS, over="count", alertstate="firing", severity="critical|warning"))
     return number(
-        "Alerts firing", "Critical and warning alerts of the chosen services.", "short", query, empty="0"
+        "Alerts firing",
+        "Critical and warning alerts of the chosen services.",
+        "short",
+        query,
+        empty="0",
+        leads_to=_TELEMETRY_BOARD,
     )
 
 
@@ -112,6 +125,7 @@ def confidence() -> Panel:
         "Mean confidence of the answers, 0 to 1.",
         "percentunit",
         Query(mean(m.ai_confidence_ratio)),
+        leads_to=_AI_BOARD,
     )
 
 
@@ -119,31 +133,35 @@ def auto_confirmed(rules: Rulebook) -> Panel:
     share = ratio(rate(m.ai_confirmations_total, mode="auto"), rate(m.ai_confirmations_total))
     line = line_of(rules, "AILowConfidence", complement=True)
     says = "Share of answers that nobody had to confirm."
-    return number("Auto-confirmed", says, "percentunit", Query(share), line=line)
+    return number("Auto-confirmed", says, "percentunit", Query(share), line=line, leads_to=_AI_BOARD)
 
 
 def ai_time(rules: Rulebook) -> Panel:
     query = Query(quantile(0.95, m.ai_request_duration_seconds))
     says = "95 of 100 AI tasks are done faster than this; the alert looks at each task by itself."
-    return number("AI time p95", says, "s", query, line=line_of(rules, "AISlowProcessing"))
+    line = line_of(rules, "AISlowProcessing")
+    return number("AI time p95", says, "s", query, line=line, leads_to=_AI_BOARD)
 
 
 def waiting_tasks(rules: Rulebook) -> Panel:
     query = Query(level(m.queue_size, state="ready"))
     says = "Tasks that wait for a worker, in the longest queue."
-    return number("Waiting tasks", says, "short", query, line=line_of(rules, "QueueBacklog"))
+    line = line_of(rules, "QueueBacklog")
+    return number("Waiting tasks", says, "short", query, line=line, leads_to=_QUEUE_BOARD)
 
 
 def oldest_task(rules: Rulebook) -> Panel:
     query = Query(level(m.queue_oldest_task_age_seconds))
     says = "Age of the oldest waiting task of any queue."
-    return number("Oldest task", says, "s", query, line=line_of(rules, "QueueOldestTaskTooOld"))
+    line = line_of(rules, "QueueOldestTaskTooOld")
+    return number("Oldest task", says, "s", query, line=line, leads_to=_QUEUE_BOARD)
 
 
 def targets_down(rules: Rulebook) -> Panel:
     query = Query(level(m.up, over="min"))
     says = "1 while every process of the chosen services answers, 0 while one does not."
-    return number("All up", says, "short", query, line=line_of(rules, "TargetDown"))
+    line = line_of(rules, "TargetDown")
+    return number("All up", says, "short", query, line=line, leads_to=_TELEMETRY_BOARD)
 
 
 def requests_by_command() -> Panel:
@@ -153,6 +171,7 @@ def requests_by_command() -> Panel:
         "Commands a second; cancelled ones were given up by the bot's stop.",
         "reqps",
         query,
+        story=_COMMANDS,
     )
 
 
@@ -161,18 +180,16 @@ def answer_times() -> Panel:
         Query(
             quantile(share, m.bot_request_duration_seconds, "command"),
             f"{{{{command}}}} p{share * 100:g}",
-            exemplars=True,
         )
         for share in (0.5, 0.95, 0.99)
     ]
-    return lines(
-        "Answer time by command", "Time in the handler. A dot is one traced command: click it.", "s", *queries
-    )
+    says = "Time in the handler. A dot is one traced command: click it."
+    return lines("Answer time by command", says, "s", *queries, story=_COMMANDS)
 
 
 def answer_time_spread() -> Panel:
     query = Query(buckets(m.bot_request_duration_seconds))
-    return heat("Spread of answer times", "How many commands took how long.", "s", query)
+    return heat("Spread of answer times", "How many commands took how long.", "s", query, story=_COMMANDS)
 
 
 def errors_by_type(rules: Rulebook) -> Panel:
@@ -184,15 +201,14 @@ def errors_by_type(rules: Rulebook) -> Panel:
         "reqps",
         query,
         line=line_of(rules, "BotHighErrorRate"),
-        logs=True,
+        story=_FAILURES,
     )
 
 
 def in_progress() -> Panel:
     query = Query(level(m.bot_requests_in_progress, "command"), "{{command}}")
-    return lines(
-        "Commands in progress", "A staircase that never comes down is a handler that hangs.", "short", query
-    )
+    says = "A staircase that never comes down is a handler that hangs."
+    return lines("Commands in progress", says, "short", query, story=_COMMANDS)
 
 
 def users_by_window(rules: Rulebook) -> Panel:
@@ -235,14 +251,19 @@ def update_age_spread() -> Panel:
 
 def api_calls() -> Panel:
     query = Query(rate(m.bot_api_calls_total, "method", "outcome"), "{{method}} {{outcome}}")
-    return lines(
-        "Bot API calls", "Calls a second by method and outcome. getUpdates is the long poll.", "reqps", query
-    )
+    says = "Calls a second by method and outcome. getUpdates is the long poll."
+    return lines("Bot API calls", says, "reqps", query, story=_CALLS)
 
 
 def api_times() -> Panel:
-    query = Query(quantile(0.95, m.bot_api_call_duration_seconds, "method"), "{{method}} p95", exemplars=True)
-    return lines("Bot API time", "getUpdates waits for messages by design: its time is no fault.", "s", query)
+    query = Query(quantile(0.95, m.bot_api_call_duration_seconds, "method"), "{{method}} p95")
+    says = "getUpdates waits for messages by design: its time is no fault."
+    return lines("Bot API time", says, "s", query, story=_CALLS)
+
+
+def api_time_spread() -> Panel:
+    query = Query(buckets(m.bot_api_call_duration_seconds))
+    return heat("Spread of Bot API times", "How many calls took how long.", "s", query, story=_CALLS)
 
 
 def throttled(rules: Rulebook) -> Panel:
@@ -254,7 +275,11 @@ def throttled(rules: Rulebook) -> Panel:
 def synced() -> Panel:
     query = Query(rate(m.transactions_synced_total, "source"), "{{source}}")
     return lines(
-        "Transactions imported", "New transactions a second by source; known ones do not count.", "ops", query
+        "Transactions imported",
+        "New transactions a second by source; known ones do not count.",
+        "ops",
+        query,
+        story=_IMPORTS,
     )
 
 
@@ -280,10 +305,8 @@ def categories() -> Panel:
 
 
 def sync_times() -> Panel:
-    query = Query(
-        quantile(0.95, m.transactions_sync_duration_seconds, "source"), "{{source}} p95", exemplars=True
-    )
-    return lines("Import time", "From the file's bytes to rows.", "s", query)
+    query = Query(quantile(0.95, m.transactions_sync_duration_seconds, "source"), "{{source}} p95")
+    return lines("Import time", "From the file's bytes to rows.", "s", query, story=_IMPORTS)
 
 
 def sync_time_spread() -> Panel:
@@ -292,6 +315,7 @@ def sync_time_spread() -> Panel:
         "How many imports took how long.",
         "s",
         Query(buckets(m.transactions_sync_duration_seconds)),
+        story=_IMPORTS,
     )
 
 

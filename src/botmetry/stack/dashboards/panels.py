@@ -22,12 +22,14 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 
 from botmetry.stack.dashboards.alert_line import FINE, Line
+from botmetry.stack.dashboards.ways import Story, to_board, to_logs, to_logs_of_label, to_runbook, to_traces
 
 __all__ = [
     "LOKI",
     "PROMETHEUS",
     "Panel",
     "Query",
+    "Story",
     "heat",
     "lines",
     "log_lines",
@@ -38,8 +40,8 @@ __all__ = [
 
 Panel: TypeAlias = Builder[model.Panel]
 
-PROMETHEUS = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
-LOKI = model.DataSourceRef(type_val="loki", uid="${loki}")
+PROMETHEUS = model.DataSourceRef(type_val="prometheus", uid="${prometheus_datasource}")
+LOKI = model.DataSourceRef(type_val="loki", uid="${loki_datasource}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,19 @@ class Query:
     Attributes:
         expr: PromQL or LogQL.
         legend: Grafana's template, such as "{{command}}".
-        exemplars: Show the traces behind a histogram.
+        exemplars: Show the traces behind a histogram; those of quantiles are shown anyway.
+        unit: Grafana's id, where it is not the panel's: such a query has its axis on the right.
     """
 
     expr: str
     legend: str = ""
     exemplars: bool = False
+    unit: str = ""
+
+    @property
+    def traced(self) -> bool:
+        """Whether Grafana also asks for exemplars."""
+        return self.exemplars or "histogram_quantile(" in self.expr
 
 
 def number(
@@ -66,8 +75,20 @@ def number(
     line: Line | None = None,
     empty: str = "none",
     width: int = 4,
+    leads_to: str = "",
 ) -> Panel:
-    """Return one number with its recent course, coloured by the alert's threshold."""
+    """Return one number with its recent course, coloured by the alert's threshold.
+
+    Args:
+        title: Of the panel.
+        says: What it shows and what to make of it.
+        unit: Grafana's id of the unit.
+        query: Its value.
+        line: The alert whose threshold colours it.
+        empty: What stands there without a value.
+        width: Of 24.
+        leads_to: The uid of the dashboard that says more; without one, the log lines of the same services do.
+    """
     return (
         build_stat.Panel()
         .title(title)
@@ -81,6 +102,7 @@ def number(
         .color_mode(common.BigValueColorMode.BACKGROUND if line else common.BigValueColorMode.VALUE)
         .reduce_options(build_common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
         .thresholds(_thresholds(line))
+        .links([to_board(leads_to) if leads_to else to_logs()])
         .with_target(_target(query))
     )
 
@@ -94,7 +116,8 @@ def lines(
     width: int = 8,
     top: float | None = None,
     stacked: bool = False,
-    logs: bool = False,
+    logs: bool = True,
+    story: Story | None = None,
 ) -> Panel:
     """Return values over time.
 
@@ -108,6 +131,7 @@ def lines(
         top: The upper end of the axis, where the values have one.
         stacked: Values lie on each other.
         logs: The panel leads to the log lines of the same services and time.
+        story: Which of these lines, and which traces, tell what the panel counts.
     """
     panel = (
         build_timeseries.Panel()
@@ -144,14 +168,20 @@ def lines(
     if top is not None:
         panel.max(top)
     if logs:
-        panel.links([_logs_link()])
-    for query in queries:
+        panel.links(_ways(story))
+    if story is not None and story.label:
+        panel.data_links([to_logs_of_label(story.label)])
+    for number_of_query, query in enumerate(queries):
         panel.with_target(_target(query))
+        if query.unit:
+            panel.override_by_query(chr(ord("A") + number_of_query), _on_the_right(query.unit))
     return panel
 
 
-def heat(title: str, says: str, unit: str, query: Query, *, width: int = 8) -> Panel:
-    """Return the distribution of a histogram over time."""
+def heat(
+    title: str, says: str, unit: str, query: Query, *, width: int = 8, story: Story | None = None
+) -> Panel:
+    """Return the distribution of a histogram over time; a dot is one trace."""
     return (
         build_heatmap.Panel()
         .title(title)
@@ -173,7 +203,13 @@ def heat(title: str, says: str, unit: str, query: Query, *, width: int = 8) -> P
         .cell_gap(1)
         .show_legend()
         .show_tooltip()
-        .with_target(_target(query).format(prometheus_model.PromQueryFormat.HEATMAP).legend_format("{{le}}"))
+        .links(_ways(story))
+        .with_target(
+            _target(query)
+            .exemplar(True)
+            .format(prometheus_model.PromQueryFormat.HEATMAP)
+            .legend_format("{{le}}")
+        )
     )
 
 
@@ -186,8 +222,9 @@ def rows(
     hide: Sequence[str] = (),
     width: int = 12,
     empty: str = "none",
+    runbooks: bool = False,
 ) -> Panel:
-    """Return the present series as a table, without the columns in `hide`."""
+    """Return the present series as a table, without the columns in `hide`; with `runbooks` a row leads to its page."""
     hidden = dict.fromkeys(("Time", "__name__", *hide), True)
     return (
         build_table.Panel()
@@ -198,6 +235,7 @@ def rows(
         .no_value(empty)
         .height(8)
         .span(width)
+        .data_links([to_runbook()] if runbooks else [])
         .with_target(_target(query, instant=True).format(prometheus_model.PromQueryFormat.TABLE))
         .with_transformation(
             model.DataTransformerConfig(
@@ -245,21 +283,24 @@ def log_rates(title: str, says: str, unit: str, query: Query, *, width: int = 12
     )
 
 
-def _logs_link() -> build.DashboardLink:
-    """The log lines of the same services and the same time."""
-    return (
-        build.DashboardLink("Logs")
-        .type(model.DashboardLinkType.LINK)
-        .url("/d/botmetry-logs?${service:queryparam}&${__url_time_range}")
-        .tooltip("What the programs said at that time")
-    )
+def _ways(story: Story | None) -> list[Builder[model.DashboardLink]]:
+    if story is None:
+        return [to_logs()]
+    return [to_logs(story.event), *([to_traces(story)] if story.span else [])]
+
+
+def _on_the_right(unit: str) -> list[model.DynamicConfigValue]:
+    return [
+        model.DynamicConfigValue("unit", unit),
+        model.DynamicConfigValue("custom.axisPlacement", common.AxisPlacement.RIGHT.value),
+    ]
 
 
 def _target(query: Query, *, instant: bool = False) -> prometheus.Dataquery:
     target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).datasource(PROMETHEUS)
     if instant:
         return target.instant()
-    return target.range().exemplar(query.exemplars)
+    return target.range().exemplar(query.traced)
 
 
 def _description(says: str, line: Line | None) -> str:

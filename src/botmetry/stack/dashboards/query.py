@@ -12,6 +12,7 @@ from botmetry.stack.series import EXTERNAL, TARGET_LABELS, Series
 
 __all__ = [
     "Metrics",
+    "appeared",
     "buckets",
     "count_rate",
     "level",
@@ -99,6 +100,13 @@ def recorded(series: Series, *by: str) -> str:
     """Return a recorded series of the chosen services."""
     _check(series.name, series.labels, by)
     return _aggregate("max", by, f'{series.name}{{service=~"$service"}}')
+
+
+def appeared(info: MetricSpec, *by: str) -> str:
+    """Return what is there now and was not five minutes ago: a version that was deployed."""
+    _expect(info, "gauge", "info")
+    now = _select(info, "", by, {})
+    return f"{_aggregate('count', by, now)} unless {_aggregate('count', by, f'{now} offset 5m')}"
 
 
 def series_of(spec: MetricSpec, **where: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from botmetry.stack.dashboards.alert_line import line_of
 from botmetry.stack.dashboards.board import Board
-from botmetry.stack.dashboards.panels import Panel, Query, heat, lines, number
+from botmetry.stack.dashboards.panels import Panel, Query, Story, heat, lines, number
 from botmetry.stack.dashboards.query import buckets, level, m, quantile, rate, ratio
 from botmetry.stack.rulebook import Rulebook
 
@@ -12,6 +12,10 @@ __all__ = ["queues"]
 
 _FAILED = "error|timeout"
 _CHOSEN = {"queue": "$queue"}
+
+# Where the log and the traces tell more.
+_TASKS = Story("queue.task_finished", "queue.task", "task")
+_FAILURES = Story("queue.task_finished", "queue.task", "task", failed=True)
 
 
 def queues(rules: Rulebook) -> Board:
@@ -106,12 +110,13 @@ def balance() -> Panel:
         "ops",
         Query(rate(m.queue_tasks_enqueued_total, "queue", "task", **_CHOSEN), "{{queue}} {{task}} in"),
         Query(rate(m.queue_tasks_completed_total, "queue", "task", **_CHOSEN), "{{queue}} {{task}} out"),
+        story=_TASKS,
     )
 
 
 def outcomes() -> Panel:
     query = Query(rate(m.queue_tasks_completed_total, "task", "outcome", **_CHOSEN), "{{task}} {{outcome}}")
-    return lines("Outcomes", "Tasks a second by outcome.", "ops", query)
+    return lines("Outcomes", "Tasks a second by outcome.", "ops", query, story=_TASKS)
 
 
 def failures(rules: Rulebook) -> Panel:
@@ -128,7 +133,7 @@ def failures(rules: Rulebook) -> Panel:
         Query(share, "{{queue}} {{task}}"),
         line=line,
         top=1,
-        logs=True,
+        story=_FAILURES,
     )
 
 
@@ -137,16 +142,16 @@ def run_times() -> Panel:
         Query(
             quantile(share, m.queue_task_duration_seconds, "task", **_CHOSEN),
             f"{{{{task}}}} p{share * 100:g}",
-            exemplars=True,
         )
         for share in (0.5, 0.95)
     ]
-    return lines("Run time", "Time a task ran, without its wait. A dot is one traced task.", "s", *queries)
+    says = "Time a task ran, without its wait. A dot is one traced task."
+    return lines("Run time", says, "s", *queries, story=_TASKS)
 
 
 def run_time_spread() -> Panel:
     query = Query(buckets(m.queue_task_duration_seconds, **_CHOSEN))
-    return heat("Spread of run times", "How many tasks ran how long.", "s", query)
+    return heat("Spread of run times", "How many tasks ran how long.", "s", query, story=_TASKS)
 
 
 def wait_times() -> Panel:
@@ -178,9 +183,9 @@ def retried() -> Panel:
 def given_up(rules: Rulebook) -> Panel:
     return lines(
         "Dead letters",
-        "What lies there, and what comes in a second.",
+        "What lies there; on the right, what comes in a second.",
         "short",
         Query(level(m.queue_size, "queue", state="dead", **_CHOSEN), "{{queue}} lying"),
-        Query(rate(m.queue_tasks_dead_lettered_total, "queue", **_CHOSEN), "{{queue}} a second"),
+        Query(rate(m.queue_tasks_dead_lettered_total, "queue", **_CHOSEN), "{{queue}} a second", unit="ops"),
         line=line_of(rules, "QueueDeadLetters"),
     )

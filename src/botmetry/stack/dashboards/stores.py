@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from botmetry.stack.dashboards.alert_line import Line, line_of
 from botmetry.stack.dashboards.board import Board
-from botmetry.stack.dashboards.panels import Panel, Query, heat, lines, number
+from botmetry.stack.dashboards.panels import Panel, Query, Story, heat, lines, number
 from botmetry.stack.dashboards.query import buckets, count_rate, level, m, quantile, rate, ratio
 from botmetry.stack.rulebook import Rulebook
 
 __all__ = ["database", "redis"]
 
 _FAILED = "error|timeout"
+
+# Where the log and the traces tell more. Spans of statements are called as the statement is: SELECT transactions.
+_STATEMENTS = Story("db.query_executed", "(SELECT|INSERT|UPDATE|DELETE) ", "table")
+_COMMANDS = Story("redis.operation_executed", "redis ", "operation")
 
 
 def database(rules: Rulebook) -> Board:
@@ -99,17 +103,17 @@ def rows_busy() -> Panel:
 
 def statements() -> Panel:
     query = Query(rate(m.db_queries_total, "operation", "table"), "{{operation}} {{table}}")
-    return lines("Statements by table", "Statements a second by kind and table.", "ops", query)
+    says = "Statements a second by kind and table."
+    return lines("Statements by table", says, "ops", query, story=_STATEMENTS)
 
 
 def statement_times(slow: Line) -> Panel:
     query = Query(
         quantile(0.95, m.db_query_duration_seconds, "operation", "table"),
         "{{operation}} {{table}} p95",
-        exemplars=True,
     )
     says = "As the client sees it, waiting for locks included. A dot is one traced statement."
-    return lines("Statement time", says, "s", query, line=slow)
+    return lines("Statement time", says, "s", query, line=slow, story=_STATEMENTS)
 
 
 def statement_spread() -> Panel:
@@ -118,12 +122,13 @@ def statement_spread() -> Panel:
         "How many statements took how long.",
         "s",
         Query(buckets(m.db_query_duration_seconds)),
+        story=_STATEMENTS,
     )
 
 
 def failures() -> Panel:
     query = Query(rate(m.db_queries_total, "operation", "table", outcome=_FAILED), "{{operation}} {{table}}")
-    return lines("Failed statements", "A second, by kind and table.", "ops", query, logs=True)
+    return lines("Failed statements", "A second, by kind and table.", "ops", query, story=_STATEMENTS)
 
 
 def time_spent() -> Panel:
@@ -189,14 +194,13 @@ def redis_pool_used() -> Panel:
 
 def commands_by_name() -> Panel:
     query = Query(rate(m.redis_operations_total, "operation", "outcome"), "{{operation}} {{outcome}}")
-    return lines("Commands by name", "Commands a second by name and outcome.", "ops", query)
+    says = "Commands a second by name and outcome."
+    return lines("Commands by name", says, "ops", query, story=_COMMANDS)
 
 
 def command_times() -> Panel:
-    query = Query(
-        quantile(0.95, m.redis_operation_duration_seconds, "operation"), "{{operation}} p95", exemplars=True
-    )
-    return lines("Command time", "Blocking reads wait for data by design.", "s", query)
+    query = Query(quantile(0.95, m.redis_operation_duration_seconds, "operation"), "{{operation}} p95")
+    return lines("Command time", "Blocking reads wait for data by design.", "s", query, story=_COMMANDS)
 
 
 def command_spread() -> Panel:
@@ -205,12 +209,13 @@ def command_spread() -> Panel:
         "How many commands took how long.",
         "s",
         Query(buckets(m.redis_operation_duration_seconds)),
+        story=_COMMANDS,
     )
 
 
 def command_failures() -> Panel:
     query = Query(rate(m.redis_operations_total, "operation", outcome=_FAILED), "{{operation}}")
-    return lines("Failed commands", "A second, by name.", "ops", query)
+    return lines("Failed commands", "A second, by name.", "ops", query, story=_COMMANDS)
 
 
 def lost_over_time(lost: Line) -> Panel:
@@ -221,7 +226,7 @@ def lost_over_time(lost: Line) -> Panel:
         "ops",
         query,
         line=lost,
-        logs=True,
+        story=Story("redis."),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from botmetry.stack.dashboards.alert_line import Line, line_of
 from botmetry.stack.dashboards.board import Board
-from botmetry.stack.dashboards.panels import Panel, Query, heat, lines, number, rows
+from botmetry.stack.dashboards.panels import Panel, Query, Story, heat, lines, number, rows
 from botmetry.stack.dashboards.query import buckets, level, m, quantile, rate, series_of
 from botmetry.stack.rulebook import Rulebook
 
@@ -115,7 +115,6 @@ def log_levels(rules: Rulebook) -> Panel:
         "ops",
         query,
         line=line_of(rules, "LogErrorBurst"),
-        logs=True,
     )
 
 
@@ -126,6 +125,7 @@ def failing_parts(rules: Rulebook) -> Panel:
         "By the part that failed.",
         "ops",
         query,
+        story=Story("telemetry.failed", label="component"),
         line=line_of(rules, "TelemetryFailing"),
     )
 
@@ -254,4 +254,5 @@ def firing() -> Panel:
         "short",
         query,
         hide=["Value", "alertstate"],
+        runbooks=True,
     )
