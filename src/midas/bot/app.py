@@ -29,6 +29,7 @@ from midas.bot.routers import (
     statements_router,
 )
 from midas.bot.telegram import PATIENCE, POLLING_SECONDS, Polling, introduce, open_bot
+from midas.queue.cancellation import end
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -137,14 +138,12 @@ async def _first_done(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> b
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            await working
-        return working.done()
+        finished = working.done()
     finally:
-        for task in (working, stopping):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(working, stopping)
+    if not working.cancelled():
+        working.result()
+    return finished
 
 
 async def _shielded(task: asyncio.Task[None]) -> None:

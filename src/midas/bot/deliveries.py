@@ -28,6 +28,7 @@ from midas.errors import (
     TaskTimeout,
     TaskUnknown,
 )
+from midas.queue.cancellation import end
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -149,9 +150,9 @@ class Deliveries:
         waiting = {task for task in self._tasks if not task.get_name().startswith("promise")}
         if waiting:
             await asyncio.wait(waiting, timeout=grace_seconds)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks = list(self._tasks)
+        await end(*tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _resume(self) -> None:
         while True:

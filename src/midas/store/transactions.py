@@ -44,6 +44,10 @@ _GET_MANY: Final = f"{_SELECT} WHERE id = ANY ($1::bigint[]) ORDER BY id"
 _UNCATEGORIZED: Final = (
     f"{_SELECT} WHERE user_id = $1 AND status = 'uncategorized' ORDER BY occurred_at DESC, id DESC LIMIT $2"
 )
+_LEFT_OPEN: Final = f"""
+    {_SELECT} WHERE status = 'uncategorized' AND created_at >= $1 AND created_at < $2
+    ORDER BY created_at, id LIMIT $3
+    """
 _PENDING: Final = (
     f"{_SELECT} WHERE user_id = $1 AND status = 'pending' ORDER BY occurred_at DESC, id DESC LIMIT $2"
 )
@@ -110,6 +114,10 @@ class Transactions:
     async def uncategorized(self, user_id: int, limit: int = 100) -> list[Transaction]:
         """Give the transactions that nobody has decided on, the latest first."""
         return await self._all(_UNCATEGORIZED, user_id, limit)
+
+    async def left_open(self, since: datetime, before: datetime, limit: int = 100) -> list[Transaction]:
+        """Give the transactions of all users that were stored in this time and have no category, the oldest first."""
+        return await self._all(_LEFT_OPEN, since, before, limit)
 
     async def pending(self, user_id: int, limit: int = 1000) -> list[Transaction]:
         """Give the transactions whose category waits for the user's word, the latest first."""

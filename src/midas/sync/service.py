@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from midas.ai import TASK, Prediction
@@ -34,6 +35,11 @@ time."""
 _IN_LINE_SECONDS: Final = 24 * 3600.0
 """How long an imported transaction may wait for a worker: nobody sits and waits for it, and tomorrow it still
 counts."""
+
+_TAKEN_UP_AFTER: Final = timedelta(minutes=2)
+"""Longer than an import needs to queue what it has stored."""
+_TAKEN_UP_FOR: Final = timedelta(days=1)
+"""What the AI could not do in a day is left to the user's /categorize."""
 
 _AT_A_TIME: Final = 100
 """Tasks on their way to Redis at once: enough to hide the round trip, few enough to leave connections to others."""
@@ -96,8 +102,8 @@ class SyncService(Decisions):
         """Store the transactions of a statement, and queue the new ones for the AI.
 
         All or nothing: of a broken file nothing is stored, and what was stored before stays. The same or an
-        overlapping file again adds only what is new. Redis may be away: the transactions are stored and wait for
-        ``categorize_pending``.
+        overlapping file again adds only what is new. Redis may be away: the transactions are stored, and
+        ``take_up`` queues them later.
 
         Args:
             user_id: Whose transactions they are.
@@ -137,6 +143,27 @@ class SyncService(Decisions):
                 user_id, open_one.id, open_one.description, open_one.amount, open_one.currency
             )
         return len(open_ones)
+
+    async def take_up(self, limit: int = 200) -> int:
+        """Queue what was stored lately and is not on its way to the AI, and give how many were looked at.
+
+        An import while Redis was away leaves such transactions. One that is on its way is not queued twice, because
+        its task has the same id. Without a queue nothing is done.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+            QueueUnavailable: Redis does not answer.
+        """
+        if self._queue is None:
+            return 0
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        left = await self._store.transactions.left_open(now - _TAKEN_UP_FOR, now - _TAKEN_UP_AFTER, limit)
+        _, failure = await self._enqueue(
+            left, lambda transaction: f"categorize-{transaction.id}", priority=50
+        )
+        if failure is not None:
+            raise failure
+        return len(left)
 
     async def categorize(
         self, user_id: int, transaction_id: int, description: str, amount: Decimal, currency: str = "EUR"

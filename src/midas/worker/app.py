@@ -6,6 +6,7 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botmetry import Telemetry
@@ -40,6 +41,10 @@ RECOVERY_SECONDS: Final = 2.0
 """How often tasks of dead workers are looked for: with a lease of 15 s a task is with another worker within 20 s."""
 EXPIRY_SECONDS: Final = 10.0
 """How often expired confirmations are looked for; they live for a day."""
+TAKE_UP_SECONDS: Final = 60.0
+"""How often transactions are looked for that were stored while Redis was away, and imports that died in the middle."""
+_IMPORT_SECONDS: Final = 3600.0
+"""An import takes seconds; one that began an hour ago has no process any more."""
 _PING_SECONDS: Final = 1.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -169,18 +174,26 @@ async def _model(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack
 
 
 def _duties(queue: AITaskQueue, sync: SyncService, store: Store, gate: StoreGate) -> tuple[Duty, ...]:
-    async def expire() -> None:
-        if not gate.is_open:
-            return
-        try:
-            await store.check()  # before anything is found expired that could not be written down
-            await sync.expire_due()
-        except StoreUnavailable as error:
-            gate.close_for(error)
+    def with_store(action: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+        async def act() -> None:
+            if not gate.is_open:
+                return
+            try:
+                await store.check()  # before anything is found expired that could not be written down
+                await action()
+            except StoreUnavailable as error:
+                gate.close_for(error)
+
+        return act
+
+    async def take_up() -> None:
+        await sync.take_up()
+        await store.sync_runs.abandon_started_before(datetime.now(UTC) - timedelta(seconds=_IMPORT_SECONDS))
 
     return (
         Duty("recover tasks", RECOVERY_SECONDS, queue.keys.lease("recovery"), queue.recover),
-        Duty("expire confirmations", EXPIRY_SECONDS, EXPIRY_LEASE, expire),
+        Duty("expire confirmations", EXPIRY_SECONDS, EXPIRY_LEASE, with_store(sync.expire_due)),
+        Duty("take up what was left", TAKE_UP_SECONDS, queue.keys.lease("taking-up"), with_store(take_up)),
     )
 
 

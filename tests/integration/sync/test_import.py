@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -183,6 +184,23 @@ async def test_without_redis_the_import_is_kept_and_categorized_later(
         await redis.aclose()
 
     assert (report.new, report.queued, queued) == (5, 0, 5)
+
+
+async def test_what_an_import_could_not_queue_is_taken_up_once(store, categorizer, telemetry, tmp_path):
+    """After two minutes the tasks that Redis did not take are queued, and a second look queues nothing twice."""
+    with RedisServer(tmp_path) as server:
+        redis = connect(server.url)
+        async with AITaskQueue(redis, telemetry=telemetry) as queue:
+            sync = SyncService(store, queue, categorizer, ConfirmationService(redis, telemetry), telemetry)
+            await asyncio.to_thread(server.stop)
+            await sync.import_statement(1, "october.csv", CSV)
+            await asyncio.to_thread(server.start)
+
+            assert await sync.take_up() == 0
+            sync._clock = lambda: time.time() + 180.0
+            assert [await sync.take_up(), await sync.take_up()] == [5, 5]
+            assert await queue.get_queue_size() == 5
+        await redis.aclose()
 
 
 async def test_open_transactions_are_queued_on_request_once_a_minute(sync, store, queue):
