@@ -15,6 +15,7 @@ from botmetry.stack.checks.rules import check_alerts, check_log_alerts, check_re
 from botmetry.stack.checks.runbooks import check_runbooks
 from botmetry.stack.files import StackFiles
 from botmetry.stack.rulebook import Rulebook, read_rulebook
+from botmetry.stack.slo import read_service_levels
 
 __all__ = ["Report", "check_stack", "unshown"]
 
@@ -60,6 +61,7 @@ def unshown(files: StackFiles) -> set[str]:
 
 
 def _own(files: StackFiles, rules: Rulebook) -> Iterator[Problem]:
+    yield from read_service_levels(files).problems
     yield from check_recordings(files, rules)
     yield from check_alerts(files, rules)
     yield from check_log_alerts(files)

@@ -47,9 +47,19 @@ class StackFiles:
         return self.monitoring / "recording.yml"
 
     @property
+    def service_levels(self) -> Path:
+        """What users are promised."""
+        return self.monitoring / "slo.yml"
+
+    @property
+    def service_level_rules(self) -> Path:
+        """The rules that are generated from it."""
+        return self.monitoring / "slo-rules.yml"
+
+    @property
     def rules(self) -> tuple[Path, ...]:
         """Every rule file."""
-        return (self.alerts, self.recording)
+        return (self.alerts, self.recording, self.service_level_rules)
 
     @property
     def log_rules(self) -> tuple[Path, ...]:

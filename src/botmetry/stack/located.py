@@ -13,7 +13,7 @@ import yaml
 
 from botmetry.errors import StackError
 
-__all__ = ["Located", "read_located"]
+__all__ = ["Located", "parse_located", "read_located"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,19 @@ def read_located(path: Path) -> Located:
         StackError: It is missing or cannot be parsed; the message has the line.
     """
     try:
-        return _parsed(path, path.read_text("utf-8"))
+        return parse_located(path, path.read_text("utf-8"))
     except OSError as error:
         raise StackError(f"{path}: {error.strerror}") from error
 
 
 # Five checks read the same dashboards; the text is part of the key, so an edited file is parsed again.
 @lru_cache(maxsize=64)
-def _parsed(path: Path, text: str) -> Located:
+def parse_located(path: Path, text: str) -> Located:
+    """Parse what stands, or is going to stand, in `path`.
+
+    Raises:
+        StackError: It cannot be parsed; the message has the line.
+    """
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:

@@ -94,7 +94,7 @@ def find_program(name: str) -> Path | None:
 
 
 def prometheus_command(
-    config: Path, data: Path, port: int, *, retention: str = "15d", files: StackFiles | None = None
+    config: Path, data: Path, port: int, *, retention: str = "35d", files: StackFiles | None = None
 ) -> list[str]:
     """Return the command line that runs Prometheus on 127.0.0.1 with exemplars, serving the runbooks at /user/.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from botmetry.errors import StackError
 
-__all__ = ["REAL", "Pace"]
+__all__ = ["REAL", "Pace", "is_duration", "seconds"]
 
 _DURATION = r"\d+(?:ms|[smhdwy])(?:\d+(?:ms|[smhdwy]))*"
 _UNITS = {
@@ -47,7 +47,7 @@ class Pace:
     def __post_init__(self) -> None:
         for name in ("interval", "window", "hold"):
             value = getattr(self, name)
-            if value is not None and not re.fullmatch(_DURATION, value):
+            if value is not None and not is_duration(value):
                 raise StackError(f"{name}={value!r} is not a duration such as 20s or 5m")
 
     def held(self, duration: str) -> str:
@@ -64,13 +64,19 @@ REAL = Pace()
 """Everything as it is written."""
 
 
-def _shorter(duration: str, limit: str | None) -> str:
-    return duration if limit is None or _seconds(duration) <= _seconds(limit) else limit
+def is_duration(text: str) -> bool:
+    """Say whether `text` is a duration in Prometheus' notation, such as 5m or 1h30m."""
+    return re.fullmatch(_DURATION, text) is not None
 
 
-def _seconds(duration: str) -> float:
+def seconds(duration: str) -> float:
+    """Return the length of a duration in Prometheus' notation."""
     # promql_parser.parse_duration refuses 0s, which a rule may well wait for.
     return sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))
+
+
+def _shorter(duration: str, limit: str | None) -> str:
+    return duration if limit is None or seconds(duration) <= seconds(limit) else limit
 
 
 def _step(match: re.Match[str]) -> str:

@@ -5,9 +5,8 @@ The alert file is the one place where a threshold stands; dashboards draw the li
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import promql_parser as promql
@@ -15,8 +14,10 @@ import promql_parser as promql
 from botmetry.errors import StackError
 from botmetry.stack.checks.promql import Examined, examine
 from botmetry.stack.files import StackFiles
-from botmetry.stack.located import Located, read_located
+from botmetry.stack.located import Located, parse_located, read_located
 from botmetry.stack.series import Series, catalogue_series, recorded
+from botmetry.stack.slo import read_service_levels
+from botmetry.stack.slo_rules import RECORDED, render_service_levels
 
 __all__ = ["Alert", "Recording", "Rulebook", "Threshold", "read_rulebook"]
 
@@ -112,28 +113,43 @@ class Rulebook:
 def read_rulebook(files: StackFiles) -> Rulebook:
     """Read the rule files of a project; faults of single rules are left for the checks.
 
+    The rules of the service levels are those that `botmetry render` would write, so that nothing depends on whether it
+    has been run.
+
     Raises:
         StackError: A file is missing or cannot be parsed.
     """
-    series = catalogue_series()
+    series = catalogue_series() | {one.name: one for one in RECORDED}
+    levels = render_service_levels(read_service_levels(files))
+    documents = [
+        read_located(files.recording),
+        parse_located(files.service_level_rules, levels),
+        read_located(files.alerts),
+    ]
     recordings: dict[str, Recording] = {}
-    for name, rule in _rules(files.recording, "record"):
+    for name, rule in _rules(documents, "record"):
         examined = examine(_text(rule, "expr"), series)
-        recordings[name] = Recording(recorded(name, examined.labels), rule, examined)
+        recordings[name] = Recording(recorded(name, examined.labels | _added(rule)), rule, examined)
         series[name] = recordings[name].series
     alerts: dict[str, Alert] = {}
-    for name, rule in _rules(files.alerts, "alert"):
+    for name, rule in _rules(documents, "alert"):
         expr = _text(rule, "expr")
         alerts[name] = Alert(name, rule, examine(expr, series), _threshold(expr))
     return Rulebook(alerts, recordings, series)
 
 
-def _rules(path: Path, key: str) -> Iterator[tuple[str, Located]]:
-    for group in read_located(path).each("groups"):
-        for rule in group.each("rules"):
-            name = rule.get(key)
-            if name is not None:
-                yield name.text, rule
+def _rules(documents: Iterable[Located], key: str) -> Iterator[tuple[str, Located]]:
+    for document in documents:
+        for group in document.each("groups"):
+            for rule in group.each("rules"):
+                name = rule.get(key)
+                if name is not None:
+                    yield name.text, rule
+
+
+def _added(rule: Located) -> frozenset[str]:
+    labels = rule.get("labels")
+    return frozenset(label for label, _ in labels.items()) if labels is not None else frozenset()
 
 
 def _text(rule: Located, key: str) -> str:

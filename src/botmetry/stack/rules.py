@@ -44,6 +44,9 @@ def render_rules(source: Path, target: Path, pace: Pace = REAL) -> None:
         StackError: `source` is missing or not a rule file.
     """
     document = read_rules(source)
+    for group in document["groups"]:
+        if pace.interval is not None and "interval" in group:
+            group["interval"] = pace.interval
     for rule in each_rule(document):
         rule["expr"] = pace.expression(rule["expr"])
         for wait in ("for", "keep_firing_for"):

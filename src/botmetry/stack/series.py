@@ -46,7 +46,7 @@ EXTERNAL: tuple[MetricSpec, ...] = (
         "1 while an alert is pending or firing.",
         (
             *("alertname", "alertstate", "severity", "component"),
-            *("task", "queue", "operation", "table", "metric", "integration"),
+            *("task", "queue", "operation", "table", "metric", "integration", "slo"),
         ),
     ),
     MetricSpec(

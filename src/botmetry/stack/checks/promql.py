@@ -116,6 +116,8 @@ class _Walk:
         self._check_kind(series, within)
         if within in {"absent", "absent_over_time"}:
             return frozenset(m.name for m in part.matchers.matchers if m.op == promql.MatchOp.Equal)
+        if any(m.name == "le" and m.op == promql.MatchOp.Equal for m in part.matchers.matchers):
+            return series.labels - {"le"}  # one bucket is a count like any other
         return series.labels
 
     def _check_kind(self, series: Series, within: str) -> None:
