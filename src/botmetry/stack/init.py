@@ -1,36 +1,25 @@
 """The whole stack put into a project: this package's files under the project's names, and its secrets.
 
-Nothing is written before it is known that everything can be: files that exist are named and left alone.
+Nothing is written before it is known that nothing is in the way: files that exist are named and left alone.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from botmetry.errors import StackError
 from botmetry.stack.naming import Names
+from botmetry.stack.secret_files import FOLDER, IGNORE, SecretFiles, make_secrets
 from botmetry.stack.services import Service, check_services
 
-__all__ = ["FilesExistError", "Made", "describe", "initialise", "make_secrets", "project_from", "shipped"]
+__all__ = ["FilesExistError", "Made", "describe", "initialise", "project_from", "shipped"]
 
 _COMPOSE = "docker-compose.monitoring.yml"
-_SECRETS = "monitoring/secrets"
 _LOGS = "logs"
-_SECRET = re.compile(r"file: \./monitoring/secrets/(\w+)")
-# What somebody else gives out: a token, an address, the password of an account. All others are ours to choose.
-_GIVEN = frozenset(
-    {"telegram_bot_token", "telegram_chat_id", "alert_webhook_url", "deadman_webhook_url", "smtp_password"}
-)
-_PASSWORD_BYTES = 24
-_IGNORED = {
-    f"{_SECRETS}/.gitignore": "# Secrets stay on this machine.\n*\n!.gitignore\n",
-    f"{_LOGS}/.gitignore": "*\n!.gitignore\n",
-}
+_IGNORED = {f"{FOLDER}/.gitignore": IGNORE, f"{_LOGS}/.gitignore": "*\n!.gitignore\n"}
 
 
 class FilesExistError(StackError):
@@ -41,7 +30,8 @@ class FilesExistError(StackError):
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
-        super().__init__(f"{len(paths)} of the files exist, nothing was changed; --force replaces them")
+        files = "1 of the files exists" if len(paths) == 1 else f"{len(paths)} of the files exist"
+        super().__init__(f"{files}, nothing was changed; --force replaces what is there")
         self.paths = tuple(paths)
 
 
@@ -51,13 +41,11 @@ class Made:
 
     Attributes:
         files: Paths relative to the project.
-        secrets: Names of the secrets files that were made.
-        empty: Names of the secrets files that wait for a content.
+        secrets: The secrets files among them.
     """
 
     files: tuple[str, ...]
-    secrets: tuple[str, ...]
-    empty: tuple[str, ...]
+    secrets: SecretFiles
 
 
 def initialise(root: Path, services: Sequence[Service], *, project: str, force: bool = False) -> Made:
@@ -85,38 +73,19 @@ def initialise(root: Path, services: Sequence[Service], *, project: str, force: 
             path.write_text(text, "utf-8")
     except OSError as error:
         raise StackError(f"{error.filename or root} cannot be written: {error.strerror}") from error
-    made, empty = make_secrets(root)
-    return Made(tuple(sorted(texts)), made, empty)
+    secrets = make_secrets(root)
+    return Made(tuple(sorted([*texts, *(f"{FOLDER}/{name}" for name in secrets.made)])), secrets)
 
 
-def make_secrets(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Make the secrets files that a project's compose files name and that are missing.
-
-    Passwords are random; what somebody else gives out is an empty file. The folder is its owner's only. The files in it
-    may be read by all who can enter, because the programs in the containers run under other accounts.
-
-    Returns:
-        The names of the files that were made, and of all that are empty.
-
-    Raises:
-        StackError: There is no compose file, or something cannot be written.
-    """
-    compose = sorted(root.glob("docker-compose.*.yml"))
-    names = sorted({name for path in compose for name in _SECRET.findall(path.read_text("utf-8"))})
-    if not names:
-        raise StackError(f"{root} has no {_COMPOSE}; run `botmetry init` there first")
-    folder = root / _SECRETS
-    made = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        for name in names:
-            if not (folder / name).exists():
-                _write_secret(folder / name, "" if name in _GIVEN else secrets.token_urlsafe(_PASSWORD_BYTES))
-                made.append(name)
-    except OSError as error:
-        raise StackError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
-    return tuple(made), tuple(name for name in names if not (folder / name).stat().st_size)
+def describe(made: Made, root: Path, services: Sequence[Service]) -> Iterator[str]:
+    """Yield what a person should know afterwards: where things are, and what comes next."""
+    yield f"{len(made.files)} files in {root}: monitoring/, grafana/, {_COMPOSE}, {_LOGS}/"
+    yield f"  Grafana   user admin, password in {FOLDER}/grafana_admin_password"
+    if made.secrets.empty:
+        yield f"  alerts    reach nobody until these have a content: {FOLDER}/{{{','.join(made.secrets.empty)}}}"
+    for service in services:
+        yield f"  {service.name}   telemetry.serve(port={service.port}), log to {_LOGS}/{service.name}.jsonl"
+    yield "Next: botmetry up"
 
 
 def project_from(root: Path) -> str:
@@ -155,25 +124,4 @@ def _names(source: Path) -> Iterator[str]:
 
 def _is_local(name: str) -> bool:
     """Return whether a file belongs to one machine: secrets, and targets that somebody added."""
-    return name.startswith(f"{_SECRETS}/") or (
-        name.startswith("monitoring/targets/") and name.endswith(".yml")
-    )
-
-
-def _write_secret(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o644)
-        file.write(text)
-
-
-def describe(made: Made, root: Path, services: Sequence[Service]) -> Iterator[str]:
-    """Yield what a person should know after `initialise`: where things are, and what comes next."""
-    yield f"{len(made.files)} files in {root}: monitoring/, grafana/, {_COMPOSE}, {_LOGS}/"
-    yield f"  Grafana's password   {_SECRETS}/grafana_admin_password (user admin)"
-    if made.empty:
-        yield f"  alerts reach nobody  until you fill {', '.join(made.empty)} in {_SECRETS}/"
-    yield "Next:"
-    for service in services:
-        yield f"  {service.name}: telemetry.serve(port={service.port}), log to {_LOGS}/{service.name}.jsonl"
-    yield "  botmetry up      # runs the stack; `botmetry check` checks it"
+    return name.startswith(f"{FOLDER}/") or (name.startswith("monitoring/targets/") and name.endswith(".yml"))

@@ -11,7 +11,15 @@ from typing import Any
 from botmetry.errors import StackError
 from botmetry.stack.files import StackFiles
 
-__all__ = ["PART_PORTS", "Service", "Watched", "check_services", "parse_service", "read_watched"]
+__all__ = [
+    "PART_PORTS",
+    "Service",
+    "Watched",
+    "check_services",
+    "parse_ports",
+    "parse_service",
+    "read_watched",
+]
 
 PART_PORTS: Mapping[str, int] = {
     "prometheus": 9090,
@@ -75,9 +83,22 @@ def parse_service(text: str) -> Service:
         )
     if name in _RESERVED:
         raise StackError(f"{name} is a part of the stack itself; give your service another name")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT):
-        raise StackError(f"{port!r} is not a port: a number from 1 to {_HIGHEST_PORT}")
-    return Service(name, int(port))
+    return Service(name, _port(port))
+
+
+def parse_ports(texts: Sequence[str]) -> dict[str, int]:
+    """Read `PART=PORT` of parts of the stack.
+
+    Raises:
+        StackError: One of them is not of that form.
+    """
+    ports = {}
+    for text in texts:
+        part, _, port = text.partition("=")
+        if part not in PART_PORTS:
+            raise StackError(f"{text!r} is not PART=PORT; the parts are {', '.join(PART_PORTS)}")
+        ports[part] = _port(port)
+    return ports
 
 
 def check_services(services: Sequence[Service]) -> None:
@@ -114,6 +135,12 @@ def read_watched(files: StackFiles) -> tuple[Watched, ...]:
     for path in sorted((files.monitoring / "targets").glob("*.yml")):
         found += _file(path, limits)
     return tuple(found)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _HIGHEST_PORT):
+        raise StackError(f"{text!r} is not a port: a number from 1 to {_HIGHEST_PORT}")
+    return int(text)
 
 
 def _job(job: dict[str, Any]) -> Watched:
