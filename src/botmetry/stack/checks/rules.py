@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from botmetry.stack.checks.logql import examine_logql
 from botmetry.stack.checks.problem import Problem
 from botmetry.stack.files import StackFiles
 from botmetry.stack.located import Located, read_located
@@ -48,9 +49,12 @@ def check_recordings(files: StackFiles, rules: Rulebook) -> Iterator[Problem]:
 
 
 def check_log_alerts(files: StackFiles) -> Iterator[Problem]:
-    """Yield what is wrong with the alerts of Loki's ruler; their LogQL is not parsed."""
+    """Yield what is wrong with the alerts of Loki's ruler."""
     for path in files.log_rules:
         for name, rule in _each(path, "alert"):
+            expr = rule.get("expr") or rule
+            for message in examine_logql(expr.text):
+                yield Problem(path, expr.line, f"{name}: {message}")
             # What LogQL yields is labels of streams, which the agents' configurations set.
             yield from _told(files, name, rule, {*TARGET_LABELS, "level", "stream"})
 

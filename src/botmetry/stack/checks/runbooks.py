@@ -10,6 +10,7 @@ from pathlib import Path
 import promql_parser as promql
 
 from botmetry.stack.checks.dashboards import panels_of
+from botmetry.stack.checks.logql import examine_logql
 from botmetry.stack.checks.problem import Problem
 from botmetry.stack.checks.promql import examine
 from botmetry.stack.files import StackFiles
@@ -50,7 +51,11 @@ def check_runbooks(files: StackFiles, rules: Rulebook) -> Iterator[Problem]:
 
 
 def _queries(page: Path, lines: list[str], alert: Alert | None, rules: Rulebook) -> Iterator[Problem]:
-    blocks = [block for block in _blocks(lines) if block.language == "promql"]
+    found = list(_blocks(lines))
+    for block in found:
+        for message in examine_logql(block.text) if block.language == "logql" else ():
+            yield Problem(page, block.line, message)
+    blocks = [block for block in found if block.language == "promql"]
     for block in blocks:
         for finding in examine(block.text, rules.series).findings:
             yield Problem(page, block.line, finding.message)
