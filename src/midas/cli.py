@@ -67,12 +67,15 @@ def _worker(arguments: argparse.Namespace, environ: Environ) -> int:
 
 
 def _import(arguments: argparse.Namespace, environ: Environ) -> int:
-    # The file first: a wrong name is said before anything is connected to.
+    from midas.sync.statements import parse_statement  # noqa: PLC0415
+
+    # The file first: what is wrong with it is said before anything is connected to.
     path = Path(arguments.file)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise StatementError(str(path), None, (error.strerror or str(error)).lower()) from error
+    parse_statement(path.name, data)
     settings = Settings.from_env(_with_running_demo(environ))
     _say(asyncio.run(_import_statement(settings, arguments.user, path.name, data)))
     return 0

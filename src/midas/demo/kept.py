@@ -5,9 +5,11 @@ every failure in a row; each end and each return is said in one line.
 """
 
 import asyncio
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -260,8 +262,17 @@ def _longer(seconds: float) -> float:
 
 
 def _last_words(output: Path, since: int) -> str:
-    """Return the last line that was printed after byte `since`."""
+    """Return the last line that was printed after byte `since`, else the last trouble in the log beside it."""
     with output.open("rb") as file:
         file.seek(since)
         lines = file.read().decode(errors="replace").strip().splitlines()
-    return lines[-1][:_LAST_WORDS] if lines else "it printed nothing"
+    return (lines[-1] if lines else _last_trouble(output.with_suffix(".jsonl")))[:_LAST_WORDS]
+
+
+def _last_trouble(log: Path) -> str:
+    with suppress(OSError, ValueError):
+        for line in reversed(log.read_text().splitlines()):
+            event = json.loads(line)
+            if event["level"] in {"warning", "error"}:
+                return f"{event['event']}, {event.get('place', '')} {event.get('reason', '')}".rstrip(" ,")
+    return "it printed nothing"

@@ -132,6 +132,17 @@ async def test_a_program_that_ends_at_its_start_is_an_error_with_its_last_words(
         await part.start()
 
 
+async def test_a_program_that_says_nothing_but_has_trouble_in_its_log_is_quoted_from_there(tmp_path, http):
+    """Who waits for something in vain has written so into the log, and the person reads what it is."""
+    part = KeptProgram(python("bot", SLEEP, tmp_path, f"http://127.0.0.1:{free_port()}/", seconds=0.3), http)
+    (tmp_path / "bot.jsonl").write_text(
+        '{"level": "warning", "event": "telegram.unreachable", "place": "https://t", "reason": "no such name"}\n'
+        '{"level": "info", "event": "other.done"}\n'
+    )
+    with pytest.raises(ServerStartError, match=r"telegram.unreachable, https://t no such name"):
+        await part.start()
+
+
 async def test_a_program_that_never_gets_ready_is_ended(tmp_path, http):
     """Who does not answer in time is not left running."""
     part = KeptProgram(python("mute", SLEEP, tmp_path, f"http://127.0.0.1:{free_port()}/", seconds=0.3), http)

@@ -49,6 +49,14 @@ def test_a_wrong_call_is_one_line(arguments, words, tmp_path):
     assert_one_line(midas(*arguments, folder=tmp_path), *words)
 
 
+def test_a_broken_statement_is_told_before_anything_is_connected_to(tmp_path):
+    """The line in the file and the reason, also where no database runs."""
+    (tmp_path / "october.csv").write_text(
+        "date,amount,description\n2026-10-01,-12.50,A\n2026-10-xx,-1.00,B\n"
+    )
+    assert_one_line(midas("import", "october.csv", folder=tmp_path), "october.csv, line 3", "2026-10-xx")
+
+
 def test_a_taken_port_is_named_with_the_variable_that_changes_it(tmp_path):
     """`make demo` on a busy machine says which port, whose, and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
