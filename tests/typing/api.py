@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, assert_type
 
-from botmetry import QueueState, Telemetry
+from botmetry import CeleryState, QueueState, Telemetry
 from botmetry.metrics import Counter, CounterSeries, Gauge, Histogram, HistogramSeries
 
 telemetry = Telemetry("shop-bot")
@@ -21,6 +21,18 @@ async def balance(user_id: int, *, currency: str = "EUR") -> str:
 def categorize(text: str) -> dict[str, float]:
     """Keep its signature, too."""
     return {text: 1.0}
+
+
+@telemetry.saga.step("purchase", "pay")
+async def pay(order: int) -> str:
+    """Keep its signature, as a step does."""
+    return str(order)
+
+
+@telemetry.celery.task("shop.tidy", "maintenance")
+def tidy(days: int) -> bool:
+    """Keep its signature, as a background job does."""
+    return days > 0
 
 
 async def uses() -> None:
@@ -52,6 +64,17 @@ async def uses() -> None:
         return QueueState(ready=1)
 
     telemetry.queue.watch("ai", probe)
+
+    async def broker() -> CeleryState:
+        return CeleryState({("default", 0): 3}, unacked={"default": 1}, workers={"online": 2})
+
+    assert_type(telemetry.celery.watch(broker), Callable[[], None])
+    assert_type(await pay(7), str)
+    assert_type(tidy(3), bool)
+    await pay("seven")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with telemetry.saga.compensation("purchase", "pay") as undoing:
+        undoing.set(attempt=1)
+    telemetry.saga.finished("purchase", "aborted")
     assert_type(telemetry.render(openmetrics=True), bytes)
     assert_type(telemetry.carrier(), dict[str, str])
     async with telemetry.serve(port=0) as server:

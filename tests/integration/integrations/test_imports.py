@@ -10,7 +10,13 @@ import pytest
 
 @pytest.mark.parametrize(
     ("module", "library"),
-    [("aiogram", "aiogram"), ("asyncpg", "asyncpg"), ("openai", "openai"), ("redis", "redis")],
+    [
+        ("aiogram", "aiogram"),
+        ("asyncpg", "asyncpg"),
+        ("celery", "celery"),
+        ("openai", "openai"),
+        ("redis", "redis"),
+    ],
 )
 def test_importing_an_integration_imports_no_library(module, library):
     """A program may import every integration; only `instrument` imports the library behind it."""
