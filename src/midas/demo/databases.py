@@ -12,7 +12,7 @@ from midas.demo.folder import DataFolder
 from midas.demo.kept import KeptServer, Say
 from midas.demo.servers import PostgresServer, RedisServer
 from midas.errors import QueueUnavailable
-from midas.queue import place_of
+from midas.queue import place_of, reason_of
 from midas.settings import Settings, without_password
 from midas.store import migrations
 
@@ -86,7 +86,7 @@ class Databases:
             async with asyncio.timeout(_CONNECT_SECONDS), client:
                 await client.ping()
         except (RedisError, OSError) as error:
-            raise QueueUnavailable(place_of(client), str(error) or "no answer within 5 s") from error
+            raise QueueUnavailable(place_of(client), reason_of(error)) from error
         self._say(f"Redis at {without_password(url)} answers")
 
     async def _start(self, kept: KeptServer) -> None:

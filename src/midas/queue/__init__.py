@@ -1,7 +1,7 @@
 """A queue of tasks on Redis, with priorities, leases and results; it knows nothing of what the tasks are about."""
 
 from midas.queue.ai_task_queue import AITaskQueue
-from midas.queue.connection import Availability, connect, connect_from_thread, place_of, pool_state
+from midas.queue.connection import Availability, connect, connect_from_thread, place_of, pool_state, reason_of
 from midas.queue.errors import InvalidTask, LeaseLost, UnreadableTask
 from midas.queue.keeper import LeaseKeeper
 from midas.queue.keys import QueueKeys
@@ -22,4 +22,5 @@ __all__ = [
     "connect_from_thread",
     "place_of",
     "pool_state",
+    "reason_of",
 ]

@@ -171,7 +171,7 @@ class Availability:
             self._failures += 1
             changed = self._failures == 1
         self._telemetry.redis.connection_error()
-        unavailable = QueueUnavailable(self._place, _reason(error))
+        unavailable = QueueUnavailable(self._place, reason_of(error))
         if changed:
             self._log(self._telemetry.log.warning, "redis.lost", message=str(unavailable))
         return unavailable
@@ -197,7 +197,7 @@ class Availability:
         self._context.copy().run(partial(write, event, place=self._place, **fields))
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Say in a few words what is wrong, and never the password that was refused."""
     if isinstance(error, AuthenticationError):
         return "it refuses the user or password in REDIS_URL"
