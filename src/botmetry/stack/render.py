@@ -8,6 +8,7 @@ from botmetry.errors import StackError
 from botmetry.stack.dashboards import boards
 from botmetry.stack.files import StackFiles
 from botmetry.stack.naming import project_name, renamed_dashboard
+from botmetry.stack.pages import pages
 from botmetry.stack.rulebook import read_rulebook
 from botmetry.stack.slo import read_service_levels
 from botmetry.stack.slo_rules import render_service_levels
@@ -27,7 +28,7 @@ def generated(files: StackFiles) -> dict[Path, str]:
     made = {
         files.dashboards / f"{board.uid}.json": renamed_dashboard(board.encode(), project)
         for board in boards(read_rulebook(files))
-    }
+    } | pages(files, project)
     levels = read_service_levels(files)
     return made if levels.problems else made | {files.service_level_rules: render_service_levels(levels)}
 

@@ -1,0 +1,129 @@
+"""Prometheus past one machine: the project's own configuration, run twice, kept in Mimir once.
+
+`monitoring/scale/prometheus.yml` is made from `monitoring/prometheus.yml` by a few replacements in its text, so that
+jobs, limits, rules and comments are the same on one machine and on several.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from botmetry.errors import StackError
+
+_Maker: TypeAlias = Callable[[str], str]
+
+__all__ = ["REPLICAS", "SCALED_PARTS", "render_scale_prometheus"]
+
+REPLICAS = 2
+"""Of Prometheus and of Alertmanager."""
+
+SCALED_PARTS: Sequence[tuple[str, int]] = (
+    *((f"mimir-{number}", 8080) for number in (1, 2, 3)),
+    *((f"loki-write-{number}", 3100) for number in (1, 2, 3)),
+    *((f"loki-{part}-{number}", 3100) for part in ("read", "backend") for number in (1, 2)),
+)
+"""The containers of docker-compose.scale.yml that take the place of one Loki, and where each answers /metrics."""
+
+_HEAD = """\
+# What both replicas of Prometheus scrape past one machine. Made by `botmetry render` from ../prometheus.yml, which
+# explains the rest: change that file, or src/botmetry/stack/scale.py.
+#
+# Both replicas scrape everything, evaluate every rule and write it all to Mimir, which keeps the samples of one of
+# them (its HA tracker goes by `cluster` and `__replica__`) and takes those of the other when the first falls silent.
+# Each keeps a month itself: as far as any rule looks back, and something to look at while Mimir is away.
+"""
+
+_EXTERNAL = """\
+  external_labels:
+    cluster: botmetry
+    # From the container's environment: prometheus-1 or prometheus-2.
+    __replica__: ${REPLICA}
+"""
+
+_ALERTING = """\
+alerting:
+  # Both replicas send every alert to both Alertmanagers, who have to see that it is the same one.
+  alert_relabel_configs:
+    - regex: __replica__
+      action: labeldrop
+  alertmanagers:
+    - static_configs:
+        - targets: ["alertmanager-1:9093", "alertmanager-2:9093"]
+"""
+
+_RELABEL = """\
+    relabel_configs:
+      # loki-write-2 is an instance of the service loki, whose alerts go where Loki's go.
+      - source_labels: [__meta_dns_name]
+        regex: (.+?)(?:-(?:write|read|backend))?(?:-[0-9]+)?
+        target_label: job
+      - source_labels: [__meta_dns_name]
+        regex: (.+?)(?:-(?:write|read|backend))?(?:-[0-9]+)?
+        target_label: service
+      - source_labels: [__meta_dns_name]
+        target_label: instance
+"""
+
+_REMOTE_WRITE = """
+remote_write:
+  - name: mimir
+    url: http://mimir:8080/api/v1/push
+    send_exemplars: true
+    queue_config:
+      # What is not sent waits in the write-ahead log, two hours at most; then this many senders catch up.
+      max_shards: 20
+      max_backoff: 30s
+"""
+
+
+def render_scale_prometheus(text: str) -> str:
+    """Return the configuration of the replicas, made from the text of `monitoring/prometheus.yml`.
+
+    Raises:
+        StackError: A place that has to change is not there.
+    """
+    text = _HEAD + text[_start(text) :]
+    text = _replaced(text, r"^  evaluation_interval: .*\n", lambda found: found + _EXTERNAL)
+    text = _replaced(text, r"^alerting:\n(?:^ .*\n)+", lambda _: _ALERTING)
+    text = _replaced(text, r"\[\"localhost:9090\"\]", lambda _: _targets("prometheus", 9090))
+    text = _replaced(
+        text, r"(?<=targets: )\[\"alertmanager:9093\"\]", lambda _: _targets("alertmanager", 9093)
+    )
+    text = _replaced(
+        text,
+        r"^      - \{ names: \[loki\], .*\n      - \{ names: \[promtail\], .*\n",
+        lambda _: _discovered(),
+    )
+    text = _replaced(text, r"docker-compose\.monitoring\.yml", lambda _: "docker-compose.scale.yml")
+    # The last of the jobs; its relabelling names the service after the container.
+    text = _replaced(text, r"^    relabel_configs:\n(?:^      .*\n)+\Z", lambda _: _RELABEL)
+    return text + _REMOTE_WRITE
+
+
+def _start(text: str) -> int:
+    found = re.search(r"^global:\n", text, re.MULTILINE)
+    if found is None:
+        raise StackError(
+            "monitoring/prometheus.yml has no section global, from which that of the replicas is made"
+        )
+    # The comment at the top of the file speaks of one machine.
+    return found.start()
+
+
+def _replaced(text: str, pattern: str, made: _Maker) -> str:
+    found = re.search(pattern, text, re.MULTILINE)
+    if found is None:
+        raise StackError(
+            f"monitoring/prometheus.yml has nothing like {pattern!r}, so monitoring/scale/prometheus.yml cannot be made"
+        )
+    return text[: found.start()] + made(found[0]) + text[found.end() :]
+
+
+def _targets(name: str, port: int) -> str:
+    return "[" + ", ".join(f'"{name}-{number}:{port}"' for number in range(1, REPLICAS + 1)) + "]"
+
+
+def _discovered() -> str:
+    return "".join(f"      - {{ names: [{name}], type: A, port: {port} }}\n" for name, port in SCALED_PARTS)
