@@ -6,8 +6,10 @@ from pathlib import Path
 
 from botmetry.errors import StackError
 from botmetry.stack.dashboards import boards
+from botmetry.stack.dashboards.own import own
 from botmetry.stack.files import StackFiles
 from botmetry.stack.naming import project_name, renamed_dashboard
+from botmetry.stack.own_metrics import read_own_metrics
 from botmetry.stack.pages import pages
 from botmetry.stack.rulebook import read_rulebook
 from botmetry.stack.slo import read_service_levels
@@ -27,7 +29,7 @@ def generated(files: StackFiles) -> dict[Path, str]:
     project = project_name(files)
     made = {
         files.dashboards / f"{board.uid}.json": renamed_dashboard(board.encode(), project)
-        for board in boards(read_rulebook(files))
+        for board in (*boards(read_rulebook(files)), *own(read_own_metrics(files)))
     } | pages(files, project)
     levels = read_service_levels(files)
     return made if levels.problems else made | {files.service_level_rules: render_service_levels(levels)}

@@ -15,7 +15,8 @@ from botmetry.errors import StackError
 from botmetry.stack.checks.promql import Examined, examine
 from botmetry.stack.files import StackFiles
 from botmetry.stack.located import Located, parse_located, read_located
-from botmetry.stack.series import Series, catalogue_series, recorded
+from botmetry.stack.own_metrics import read_own_metrics
+from botmetry.stack.series import Series, catalogue_series, metric_series, recorded
 from botmetry.stack.slo import read_service_levels
 from botmetry.stack.slo_rules import RECORDED, render_service_levels
 
@@ -119,7 +120,8 @@ def read_rulebook(files: StackFiles) -> Rulebook:
     Raises:
         StackError: A file is missing or cannot be parsed.
     """
-    series = catalogue_series() | {one.name: one for one in RECORDED}
+    own = metric_series(read_own_metrics(files))
+    series = catalogue_series() | own | {one.name: one for one in RECORDED}
     levels = render_service_levels(read_service_levels(files))
     documents = [
         read_located(files.recording),

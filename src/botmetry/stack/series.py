@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from botmetry.metrics import CATALOGUE, MetricSpec
 
-__all__ = ["EXTERNAL", "TARGET_LABELS", "Series", "catalogue_series", "external_series", "recorded"]
+__all__ = [
+    "EXTERNAL",
+    "TARGET_LABELS",
+    "Series",
+    "catalogue_series",
+    "external_series",
+    "metric_series",
+    "recorded",
+]
 
 TARGET_LABELS = frozenset({"job", "instance", "service"})
 """What Prometheus adds to every sample of a target, see monitoring/prometheus.yml."""
@@ -76,7 +84,12 @@ EXTERNAL: tuple[MetricSpec, ...] = (
 
 def catalogue_series() -> dict[str, Series]:
     """Return the sample names of the catalogue and of the other programs, by name."""
-    return {series.name: series for spec in (*CATALOGUE.values(), *EXTERNAL) for series in _samples(spec)}
+    return metric_series((*CATALOGUE.values(), *EXTERNAL))
+
+
+def metric_series(specs: Iterable[MetricSpec]) -> dict[str, Series]:
+    """Return the sample names of some metrics, by name."""
+    return {series.name: series for spec in specs for series in _samples(spec)}
 
 
 def external_series(series: Mapping[str, Series]) -> set[str]:
