@@ -171,15 +171,19 @@ def _description(burn: Burn) -> str:
     share = f"\"%f * (1 - {OBJECTIVE.name}{{slo='%s'}})\" $value $labels.slo"
     left = f"\"{BUDGET_LEFT.name}{{service='%s',slo='%s'}}\" $labels.service $labels.slo"
     return (
-        f"{_percentage(share)} of what {{{{ $labels.slo }}}} counts in {{{{ $labels.service }}}} went wrong in the "
-        f"last {burn.says}, {{{{ $value | humanize }}}} times what the objective allows (limit {burn.factor:g}). "
-        f"Error budget left: {_percentage(left)}."
+        f"{_asked(share, _PERCENT)} of what {{{{ $labels.slo }}}} counts in {{{{ $labels.service }}}} went wrong in "
+        f"the last {burn.says}, {{{{ $value | humanize }}}} times what the objective allows (limit {burn.factor:g}). "
+        f"Error budget left: {_asked(left, _LEFT)}."
     )
 
 
-def _percentage(query: str) -> str:
-    found = f"{{{{ with printf {query} | query }}}}{{{{ . | first | value | humanizePercentage }}}}"
-    return f"{found}{{{{ else }}}}unknown{{{{ end }}}}"
+_PERCENT = "{{ . | first | value | humanizePercentage }}"
+# Broken by how much is on the dashboard: -1990 % helps nobody at night.
+_LEFT = f"{{{{ if lt (. | first | value) 0.0 }}}}none{{{{ else }}}}{_PERCENT}{{{{ end }}}}"
+
+
+def _asked(query: str, shown: str) -> str:
+    return f"{{{{ with printf {query} | query }}}}{shown}{{{{ else }}}}unknown{{{{ end }}}}"
 
 
 class _Dumper(yaml.SafeDumper):
