@@ -1,12 +1,16 @@
 """What must hold of every container, and what each file that it mounts must be."""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from botmetry.stack.files import find_stack
+from botmetry.stack.files import StackFiles, find_stack
+
+Composed = Callable[[Path], dict[str, Any]] | None
 
 FILES = find_stack()
 COMPOSE: dict[str, Any] = yaml.safe_load(FILES.compose.read_text("utf-8"))
@@ -45,6 +49,16 @@ def test_container_is_confined(name: str) -> None:
     assert service["pids_limit"] > 0
     assert service["logging"]["options"]["max-size"]
     assert service["restart"] == "unless-stopped"
+
+
+@EVERY
+def test_memory_is_given_back_before_the_limit(name: str) -> None:
+    """Where Go is told its memory limit, it lies below the container's; Prometheus finds the container's itself."""
+    told = SERVICES[name].get("environment", {}).get("GOMEMLIMIT")
+    limit = SERVICES[name]["mem_limit"]
+    assert told is not None or name not in {"loki", "promtail", "alloy", "tempo"}
+    if told is not None:
+        assert 0.8 <= int(told.removesuffix("MiB")) / int(limit.removesuffix("m")) <= 0.95
 
 
 @EVERY
@@ -111,6 +125,29 @@ def test_every_store_forgets() -> None:
     assert loki["limits_config"]["retention_period"] == "336h"
     tempo = yaml.safe_load((FILES.monitoring / "tempo-config.yml").read_text("utf-8"))
     assert tempo["backend_worker"]["compaction"]["block_retention"] == "72h"
+
+
+def test_every_rule_file_is_mounted() -> None:
+    """Prometheus finds each rule file that its configuration names."""
+    named = yaml.safe_load(FILES.prometheus.read_text("utf-8"))["rule_files"]
+    mounted = [volume.split(":")[1] for volume in SERVICES["prometheus"]["volumes"]]
+    assert {f"/etc/prometheus/{name}" for name in named} <= set(mounted)
+
+
+def test_samples_are_kept_as_long_as_service_levels_look_back() -> None:
+    """The retention of Prometheus is longer than the longest window of any rule."""
+    (kept,) = [option for option in SERVICES["prometheus"]["command"] if "retention.time" in option]
+    windows = [
+        int(days) for path in FILES.rules for days in re.findall(r"\[(\d+)d[\]:]", path.read_text("utf-8"))
+    ]
+    assert int(kept.partition("=")[2].removesuffix("d")) > max(windows)
+
+
+def test_docker_compose_takes_the_file(files: StackFiles, composed: Composed) -> None:
+    """`docker compose config`, where it is installed, takes the file with every profile."""
+    if composed is not None:
+        made = composed(files.compose)
+        assert made["services"].keys() == SERVICES.keys()
 
 
 def test_prometheus_finds_every_container() -> None:

@@ -21,6 +21,7 @@ REPLICAS = 2
 
 SCALED_PARTS: Sequence[tuple[str, int]] = (
     *((f"mimir-{number}", 8080) for number in (1, 2, 3)),
+    ("garage", 3903),
     *((f"loki-write-{number}", 3100) for number in (1, 2, 3)),
     *((f"loki-{part}-{number}", 3100) for part in ("read", "backend") for number in (1, 2)),
 )

@@ -107,7 +107,7 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """Which families a process of each kind fills; a family that is not named here is counted for the worker."""
 
-KEEPS: Mapping[str, tuple[int, int]] = MappingProxyType({"metrics": (15, 400), "logs": (14, 31)})
+KEEPS: Mapping[str, tuple[int, int]] = MappingProxyType({"metrics": (31, 400), "logs": (14, 31)})
 """Days that samples and log lines are kept: on one machine, and past it (Mimir and Loki on object storage)."""
 
 PROGRAMS: Mapping[str, tuple[float, float]] = MappingProxyType(
