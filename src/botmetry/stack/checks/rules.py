@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import isclose
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +12,7 @@ from botmetry.stack.checks.logql import examine_logql
 from botmetry.stack.checks.problem import Problem
 from botmetry.stack.files import StackFiles
 from botmetry.stack.located import Located, read_located
-from botmetry.stack.rulebook import Rulebook
+from botmetry.stack.rulebook import Alert, Rulebook
 from botmetry.stack.series import TARGET_LABELS
 
 __all__ = ["check_alerts", "check_log_alerts", "check_recordings"]
@@ -20,6 +21,9 @@ _SEVERITIES = ("critical", "warning", "info")
 _LABELS = ("severity", "service", "component")
 _ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 _LABEL_IN_TEMPLATE = re.compile(r"\$labels\.(\w+)")
+# As `humanize`, `humanizePercentage` and `humanizeDuration` write a number.
+_LIMIT = re.compile(r"\(limit \$?([0-9.]+)(%|ms|s|m|h|d)?\)")
+_LIMIT_UNITS = {"": 1.0, "%": 0.01, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RECORD = re.compile(r"[a-z0-9_]+:[a-z0-9_]+:[a-z0-9_]+")
 
 
@@ -33,6 +37,7 @@ def check_alerts(files: StackFiles, rules: Rulebook) -> Iterator[Problem]:
         if not alert.examined.findings:
             # What a broken expression yields is not known, so nothing can be said of what is made from it.
             yield from _told(files, alert.name, alert.rule, set(alert.examined.labels))
+        yield from _limit(alert)
 
 
 def check_recordings(files: StackFiles, rules: Rulebook) -> Iterator[Problem]:
@@ -57,6 +62,20 @@ def check_log_alerts(files: StackFiles) -> Iterator[Problem]:
                 yield Problem(path, expr.line, f"{name}: {message}")
             # What LogQL yields is labels of streams, which the agents' configurations set.
             yield from _told(files, name, rule, {*TARGET_LABELS, "level", "stream"})
+
+
+def _limit(alert: Alert) -> Iterator[Problem]:
+    """Compare the limit that a description names with the number that the expression compares with."""
+    said = _LIMIT.search(_text(alert.rule.get("annotations") or alert.rule, "description"))
+    if said is None or alert.threshold is None:
+        return
+    limit, expr = float(said[1]) * _LIMIT_UNITS[said[2] or ""], alert.rule.get("expr") or alert.rule
+    if not isclose(limit, alert.threshold.value):
+        yield Problem(
+            expr.path,
+            expr.line_of(f"{alert.threshold.value:g}"),
+            f"{alert.name}: compares {alert.threshold}, its description says (limit {said[1]}{said[2] or ''})",
+        )
 
 
 def _told(files: StackFiles, name: str, rule: Located, labels: set[str]) -> Iterator[Problem]:

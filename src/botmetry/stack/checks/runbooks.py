@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import promql_parser as promql
@@ -22,6 +23,7 @@ __all__ = ["check_runbooks"]
 
 _HEADINGS = ("Meaning", "Impact", "How to see it", "Causes, likeliest first", "What to do", "False alarms")
 _PANEL = re.compile(r"\[([^\]/]+) / ([^\]]+)\]\(http://localhost:3000/d/([\w-]+)\)")
+_BOARD = re.compile(r"\(http://localhost:3000/d/([\w-]+)[)?]")
 _FENCE = re.compile(r"```(\w*)\s*")
 
 
@@ -30,6 +32,19 @@ class _Block:
     language: str
     text: str
     line: int
+
+    def line_of(self, token: str) -> int:
+        """Return the first line that has `token` as a word, else the block's first."""
+        word = re.compile(rf"(?<![\w:]){re.escape(token)}(?![\w:])")
+        lines = self.text.splitlines() if token else []
+        return next((self.line + at for at, line in enumerate(lines) if word.search(line)), self.line)
+
+    def first_unlike(self, text: str) -> int:
+        """Return the first line that differs from the line in its place in `text`."""
+        pairs = zip_longest(self.text.splitlines(), text.splitlines(), fillvalue="")
+        return self.line + next(
+            (at for at, (own, other) in enumerate(pairs) if own.strip() != other.strip()), 0
+        )
 
 
 def check_runbooks(files: StackFiles, rules: Rulebook) -> Iterator[Problem]:
@@ -58,25 +73,28 @@ def _queries(page: Path, lines: list[str], alert: Alert | None, rules: Rulebook)
     blocks = [block for block in found if block.language == "promql"]
     for block in blocks:
         for finding in examine(block.text, rules.series).findings:
-            yield Problem(page, block.line, finding.message)
+            yield Problem(page, block.line_of(finding.token), finding.message)
     if alert is None:
         return
     expr = alert.rule.get("expr")
     wanted = _normal(expr.text) if expr is not None else ""
     if not blocks or _normal(blocks[0].text) != wanted:
-        line = blocks[0].line if blocks else 1
+        line = blocks[0].first_unlike(expr.text if expr is not None else "") if blocks else 1
         yield Problem(page, line, f"the first promql block is the alert's own expression, which is: {wanted}")
 
 
 def _panels(page: Path, lines: list[str], titles: dict[str, tuple[str, set[str]]]) -> Iterator[Problem]:
     found = False
     for number, line in enumerate(lines, start=1):
+        for uid in _BOARD.findall(line):
+            if uid not in titles:
+                yield Problem(page, number, f"there is no dashboard {uid}")
         for dashboard, panel, uid in _PANEL.findall(line):
             found = True
             title, panels = titles.get(uid, ("", set()))
-            if title != dashboard:
-                yield Problem(page, number, f"dashboard {uid} is called {title or 'nothing: there is none'}")
-            elif panel not in panels:
+            if title and title != dashboard:
+                yield Problem(page, number, f"dashboard {uid} is called {title}")
+            elif title and panel not in panels:
                 yield Problem(page, number, f"{dashboard} has no panel {panel}")
     if not found:
         yield Problem(page, 1, "names no panel: [Dashboard / Panel](http://localhost:3000/d/uid)")
@@ -94,7 +112,8 @@ def _titles(files: StackFiles) -> dict[str, tuple[str, set[str]]]:
 def _blocks(lines: list[str]) -> Iterator[_Block]:
     language, start = "", 0
     for number, line in enumerate(lines, start=1):
-        fence = _FENCE.fullmatch(line)
+        # Within a list a block is indented.
+        fence = _FENCE.fullmatch(line.strip())
         if fence is None:
             continue
         if start:

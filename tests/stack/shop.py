@@ -1,0 +1,109 @@
+"""A shop that is not midas: it runs sagas and background jobs, so that their panels and rules have something to show.
+
+It also has the rarer troubles that the demo's people do not meet within two minutes.
+
+Run as a program: it prints its port and works until it is told to stop.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+
+from botmetry import LogSettings, Telemetry
+from botmetry.telemetry.celery import CeleryState
+from botmetry.telemetry.queue import QueueState
+
+PAUSE_SECONDS = 0.2
+# More than the limit below: what a label with too many values does.
+SHELVES = 40
+
+
+class OutOfStock(Exception):
+    """A step of an order cannot be done."""
+
+
+async def order(telemetry: Telemetry, number: int) -> None:
+    """Reserve, pay, ship; every second order cannot be shipped, and every fourth not be undone either."""
+    saga = telemetry.saga
+    saga.started("order")
+    for step in ("reserve", "pay"):
+        with saga.step("order", step):
+            await asyncio.sleep(0.005)
+    try:
+        with saga.step("order", "ship"):
+            if number % 2:
+                raise OutOfStock
+    except OutOfStock:
+        undone = number % 4 == 1
+        with contextlib.suppress(OutOfStock), saga.compensation("order", "pay"):
+            if not undone:
+                raise OutOfStock from None
+        saga.finished("order", "aborted" if undone else "failed")
+    else:
+        saga.finished("order", "completed")
+
+
+def job(telemetry: Telemetry, number: int) -> None:
+    """Do a background job, of which some fail and some are taken away by hand."""
+    telemetry.celery.counted("send_invoice", "mail", "published")
+    telemetry.celery.waited("mail", 0.02 * (number % 5))
+    if number % 7 == 0:
+        telemetry.celery.counted("send_invoice", "mail", "revoked")
+        return
+    with contextlib.suppress(OutOfStock), telemetry.celery.task("send_invoice", "mail"):
+        if number % 3 == 0:
+            raise OutOfStock
+
+
+async def broker() -> CeleryState:
+    """Say what the broker holds."""
+    now = time.time()
+    return CeleryState(
+        lengths={("mail", 0): 3, ("mail", 9): 1},
+        unacked={"mail": 2},
+        workers={"online": 2, "lost": 1},
+        beat={"beat": now, "nightly": now - 60},
+    )
+
+
+async def shelf() -> QueueState:
+    """Say what the shop's own queue holds."""
+    return QueueState(ready=2, dead=1, oldest_age_seconds=1.5)
+
+
+async def work(telemetry: Telemetry) -> None:
+    """Go on until cancelled."""
+    seen = telemetry.counter("shop_shelves_total", "Looks at a shelf.", ("shelf",), series_limit=10)
+    for number in range(1_000_000):
+        await order(telemetry, number)
+        job(telemetry, number)
+        seen.labels(str(number % SHELVES)).inc()
+        telemetry.queue.retried("parcels")
+        telemetry.queue.dead_lettered("parcels")
+        telemetry.bot.retry_after(0.01)
+        telemetry.ai.fallback("describe_photo", "timeout")
+        telemetry.transactions.crypto_card_detected("wirex")
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def main() -> None:
+    """Serve and work."""
+    telemetry = Telemetry(service="shop", version="1.4", log=LogSettings(output="none"))
+    telemetry.celery.watch(broker)
+    telemetry.queue.watch("parcels", shelf)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with telemetry.serve(port=0) as serving:
+        print(serving.port, flush=True)
+        telemetry.saga.started("restock")  # and never finished: one is always in progress
+        working = asyncio.create_task(work(telemetry))
+        await stop.wait()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    telemetry.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
