@@ -40,7 +40,8 @@ def jobs(rules: Rulebook) -> Board:
             throughput(),
         )
         .row("Queues", lengths(rules), held(), balance())
-        .row("Work", states(), failures(), odd(), run_times(), run_time_spread(), wait_times())
+        .row("Work", states(), failures(), odd(), run_times(), run_time_spread())
+        .row("Wait", wait_times(), wait_time_spread())
         .row("Workers and schedules", workers_by_state(rules), schedules(rules))
     )
 
@@ -145,7 +146,12 @@ def wait_times() -> Panel:
         for share in (0.5, 0.95)
     ]
     says = "From the moment a task was due, which is its publication or its ETA, to its start."
-    return lines("Wait", says, "s", *queries)
+    return lines("Wait", says, "s", *queries, width=12)
+
+
+def wait_time_spread() -> Panel:
+    query = Query(buckets(m.celery_task_wait_seconds, **_CHOSEN))
+    return heat("Spread of waits", "How many tasks waited how long.", "s", query, width=12)
 
 
 def workers_by_state(rules: Rulebook) -> Panel:
