@@ -41,7 +41,7 @@ def test_expected_dashboards_exist() -> None:
     """Each dashboard is there under its title, and the overview has at least ten panels."""
     assert {dashboard["title"] for dashboard in DASHBOARDS.values()} == {
         *("Midas Bot Overview", "AI Quality and Cost", "Queues and Workers", "Database", "Redis", "Logs"),
-        *("Telemetry Itself", "Service Levels"),
+        *("Telemetry Itself", "Service Levels", "Sagas", "Background Jobs"),
     }
     assert len(list(_panels(DASHBOARDS["botmetry-overview"]))) >= 10
 
