@@ -190,7 +190,7 @@ class EventLogger(FamilyEvents):
         """
         if not self.enabled(level):
             return _write_nothing
-        return _Prepared(self, level if level in LEVELS else "info", event, fields, number)
+        return _Prepared(self, level if level in LEVELS else "info", event, fields, number).write
 
     def beginning(self, moment: float) -> tuple[bytes, bytes]:
         """Return the timestamp's part of a line of a moment, in seconds since 1970: to the second, and the rest."""
@@ -308,7 +308,7 @@ class EventLogger(FamilyEvents):
 class _Prepared:
     """Writes one kind of event; see `EventLogger.prepared`."""
 
-    __slots__ = ("_begin", "_bound", "_clock", "_count", "_head", "_level", "_log", "_names", "_write")
+    __slots__ = ("_begin", "_bound", "_clock", "_count", "_head", "_level", "_log", "_names", "_sink")
 
     def __init__(
         self, log: EventLogger, level: str, event: str, fields: Mapping[str, object], number: str
@@ -321,14 +321,15 @@ class _Prepared:
         self._begin = b"," + orjson.dumps({**safe, number: 0})[1:-2]
         self._bound: tuple[Mapping[str, object], bytes] = ({}, b"")
         self._count = log.count
-        self._write = log.sink.write
+        self._sink = log.sink
         self._clock = log.clock
 
-    def __call__(self, number: float) -> None:
+    def write(self, number: float) -> None:
+        """Write the event with this number."""
         log = self._log
         try:
             self._count(self._level)
-            if not log.sink.enabled:
+            if not self._sink.enabled:
                 return
             span = context.span()
             ids = _NO_SPAN
@@ -338,7 +339,9 @@ class _Prepared:
             known = self._bound
             part = known[1] if known[0] is bound else self._part(bound)
             text = b"%.6f}\n" % number if number - number == 0.0 else b"null}\n"
-            self._write(b"".join((*log.beginning(self._clock()), self._head, ids, part, self._begin, text)))
+            self._sink.write(
+                b"".join((*log.beginning(self._clock()), self._head, ids, part, self._begin, text))
+            )
         except Exception as error:  # noqa: BLE001 - a log method must not break the host
             log.failed(error)
 

@@ -79,7 +79,7 @@ class Redactor:
         for value in fields.values():
             kind = type(value)
             if kind is str:
-                if value in clean or self.text(value) is value:
+                if value in clean or (len(value) in _ID_SIZES and _IS_ID(value)) or self.text(value) is value:
                     continue
             elif kind is float:
                 if _SMALL_FLOAT < value < _LARGE_FLOAT:

@@ -19,10 +19,9 @@ from botmetry.context import SpanContext
 
 __all__ = ["IdentitySpan", "IdentityTracer", "Span", "SpanKind", "Tracer"]
 
-_BYTES: Final = 8
 _IDS: Final = 256
-_EACH_ID: Final = re.compile(f".{{{2 * _BYTES}}}")
-_INVALID: Final = "0" * 2 * _BYTES  # W3C Trace Context
+_SPAN_ID: Final = re.compile(".{16}")
+_ROOT_IDS: Final = re.compile("(.{32})(.{16})")
 
 _identity: Final = cast("Callable[[tuple[str, str, bool]], SpanContext]", partial(tuple.__new__, SpanContext))
 """Makes a `SpanContext` without the call of a function in Python that its name stands for."""
@@ -82,27 +81,35 @@ class IdentityTracer:
     def __init__(self, random: Random | None = None) -> None:
         self._random = random or Random(os.urandom(32))  # noqa: S311 - identifiers are public
         self._ids: list[str] = []
+        self._roots: list[tuple[str, str]] = []
         if random is None:
             os.register_at_fork(after_in_child=self._reseed)
 
-    def start(self, name: str, kind: SpanKind, fields: Mapping[str, object]) -> IdentitySpan:  # noqa: ARG002
+    def start(self, name: str, kind: SpanKind, fields: Mapping[str, object]) -> IdentitySpan:
         """Start a span in the current trace, or in a new one."""
         parent = context.span()
-        identity = self._new(parent)
-        return IdentitySpan(identity, context.enter_span(identity))
-
-    def _new(self, parent: SpanContext | None) -> SpanContext:
         # Identifiers are made many at a time, which costs a fifth. `pop` is atomic: no two threads get the same one.
-        take = self._ids.pop
         try:
             if parent is None:
-                return _identity((take() + take(), take(), True))
-            return _identity((parent.trace_id, take(), parent.sampled))
+                trace_id, span_id = self._roots.pop()
+                identity = _identity((trace_id, span_id, True))
+            else:
+                identity = _identity((parent.trace_id, self._ids.pop(), parent.sampled))
         except IndexError:
-            made = _EACH_ID.findall(self._random.randbytes(_BYTES * _IDS).hex())
-            self._ids.extend(made if _INVALID not in made else [])
-            return self._new(parent)
+            self._make_ids()
+            return self.start(name, kind, fields)
+        return IdentitySpan(identity, context.enter_span(identity))
+
+    def _make_ids(self) -> None:
+        # All zeros is invalid by W3C Trace Context.
+        self._ids += (span for span in _SPAN_ID.findall(self._hexadecimal(8)) if span != "0" * 16)
+        roots = _ROOT_IDS.findall(self._hexadecimal(24))
+        self._roots += ((trace, span) for trace, span in roots if trace != "0" * 32 and span != "0" * 16)
+
+    def _hexadecimal(self, size: int) -> str:
+        return self._random.randbytes(_IDS * size).hex()
 
     def _reseed(self) -> None:
         self._ids.clear()
+        self._roots.clear()
         self._random.seed(os.urandom(32))
