@@ -8,6 +8,7 @@ Run as a program: it prints its port and works until it is told to stop.
 import asyncio
 import contextlib
 import signal
+import sys
 import time
 
 from botmetry import LogSettings, Telemetry
@@ -19,7 +20,7 @@ PAUSE_SECONDS = 0.2
 SHELVES = 40
 
 
-class OutOfStock(Exception):
+class OutOfStockError(Exception):
     """A step of an order cannot be done."""
 
 
@@ -33,12 +34,12 @@ async def order(telemetry: Telemetry, number: int) -> None:
     try:
         with saga.step("order", "ship"):
             if number % 2:
-                raise OutOfStock
-    except OutOfStock:
+                raise OutOfStockError
+    except OutOfStockError:
         undone = number % 4 == 1
-        with contextlib.suppress(OutOfStock), saga.compensation("order", "pay"):
+        with contextlib.suppress(OutOfStockError), saga.compensation("order", "pay"):
             if not undone:
-                raise OutOfStock from None
+                raise OutOfStockError from None
         saga.finished("order", "aborted" if undone else "failed")
     else:
         saga.finished("order", "completed")
@@ -51,9 +52,9 @@ def job(telemetry: Telemetry, number: int) -> None:
     if number % 7 == 0:
         telemetry.celery.counted("send_invoice", "mail", "revoked")
         return
-    with contextlib.suppress(OutOfStock), telemetry.celery.task("send_invoice", "mail"):
+    with contextlib.suppress(OutOfStockError), telemetry.celery.task("send_invoice", "mail"):
         if number % 3 == 0:
-            raise OutOfStock
+            raise OutOfStockError
 
 
 async def broker() -> CeleryState:
@@ -96,7 +97,8 @@ async def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with telemetry.serve(port=0) as serving:
-        print(serving.port, flush=True)
+        sys.stdout.write(f"{serving.port}\n")
+        sys.stdout.flush()
         telemetry.saga.started("restock")  # and never finished: one is always in progress
         working = asyncio.create_task(work(telemetry))
         await stop.wait()

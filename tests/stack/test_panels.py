@@ -1,4 +1,4 @@
-"""Every query of every panel and rule, on a real Prometheus that watches the real demo: none errs, each shows something.
+"""Every query of every panel and rule, on a real Prometheus that watches the real demo: none errs, each shows data.
 
 What the demo does not do, or does only in trouble, is done to it: the faults in `TROUBLES` and the shop (shop.py),
 a second program with sagas and background jobs. Only what asks Loki is left to `botmetry check`, which parses it, and
