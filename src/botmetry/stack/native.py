@@ -50,6 +50,7 @@ def render_native(
     folder: Path,
     *,
     targets: Mapping[str, Sequence[str]],
+    services: Mapping[str, str] | None = None,
     prometheus_port: int = 9090,
     alertmanager_port: int = 9093,
     webhook_url: str | None = None,
@@ -63,6 +64,7 @@ def render_native(
         folder: A data folder; also holds the rules when `pace` shortens them.
         targets: Job name to `host:port`; a job of the repository's file keeps its limits and labels, any other
             becomes a job whose `service` is its name, and jobs without targets are left out.
+        services: Job name to the label `service` of its targets, where it is not as above.
         prometheus_port: Where Prometheus will listen, on 127.0.0.1.
         alertmanager_port: Where Alertmanager will listen, on 127.0.0.1.
         webhook_url: Receives every notification, Watchdog included.
@@ -78,6 +80,7 @@ def render_native(
     rules = _rules(folder, files, pace)
     places = {"prometheus": [f"{_HOST}:{prometheus_port}"], "alertmanager": [f"{_HOST}:{alertmanager_port}"]}
     prometheus = _prometheus(files.prometheus, {**places, **targets}, rules, pace)
+    _name_services(prometheus, services or {})
     alertmanager = render_alertmanager(
         files.alertmanager, secrets=read_secrets(secrets), webhook_url=webhook_url, pace=pace
     )
@@ -166,6 +169,12 @@ def _prometheus(
         _job(jobs.get(name, {"job_name": name}), addresses) for name, addresses in targets.items()
     ]
     return document
+
+
+def _name_services(document: Document, services: Mapping[str, str]) -> None:
+    for job in document["scrape_configs"]:
+        for group in job["static_configs"]:
+            group["labels"]["service"] = services.get(job["job_name"], group["labels"]["service"])
 
 
 def _job(job: Document, addresses: Sequence[str]) -> Document:

@@ -180,7 +180,10 @@ def _called(program: str, option: str, says: str) -> str | None:
 
 
 def _render(place: Place, found: frozenset[str]) -> NativeStack:
-    targets = {watched.job: list(watched.addresses) for watched in read_watched(place.files)}
+    watched = read_watched(place.files)
+    targets: dict[str, list[str]] = {}
+    for entry in watched:
+        targets.setdefault(entry.job, []).extend(entry.addresses)
     running = [name for name in PART_PORTS if name in found and name not in {"prometheus", "alertmanager"}]
     targets |= {name: [f"{_HOST}:{place.port(name)}"] for name in running}
     if "alertmanager" not in found:
@@ -188,6 +191,7 @@ def _render(place: Place, found: frozenset[str]) -> NativeStack:
     return render_native(
         place.folder("config"),
         targets=targets,
+        services={entry.job: entry.service for entry in watched},
         prometheus_port=place.port("prometheus"),
         alertmanager_port=place.port("alertmanager"),
         secrets=place.files.monitoring / "secrets",
