@@ -10,8 +10,8 @@ Celery's signal `worker_init`. What is published carries the trace and the log c
 due, in the header `botmetry`.
 
 `celery_tasks_total` counts by state: `published`; what a run came to (see `Telemetry.celery.task`); and what never came
-to a run's end: `revoked`, also by an expiry, and `lost` with a child that was killed. A task that is acknowledged
-late and goes back to its queue with such a child is not lost.
+to a run's end: `revoked`, also by an expiry, `timed_out` by the hard limit, and `lost` with a child that was killed. A
+task that is acknowledged late and goes back to its queue with such a child is not lost.
 
 With a Redis broker, whoever is scraped shows queue lengths, unacknowledged tasks, workers and beat (`celery_broker`).
 Celery does not say which app publishes: a process with two apps, both instrumented, counts publications for both.
@@ -175,14 +175,14 @@ class _Observer:
         self, _sender: Any, task_id: str = "", retval: Any = None, state: str | None = None, **_: Any
     ) -> None:
         run = self._runs.pop(task_id, None)
-        if run is None:
+        if run is None or state is None:
+            # Without a state it was left by SystemExit: the pool ends this child for a time limit or a revocation, or
+            # the task ends it. The main process tells each of these; what has no end must not be counted as ended.
             return
         error = retval if state != "SUCCESS" and isinstance(retval, BaseException) else None
         if error is not None:
             cause = getattr(error, "exc", None)
             run.operation.set(state=str(state).lower(), **({"cause": type(cause).__name__} if cause else {}))
-        elif state != "SUCCESS":  # it was left by SystemExit or the like, which no signal tells
-            run.operation.outcome = "cancelled"
         run.around.__exit__(None if error is None else type(error), error, None)
 
     # In the worker's main process ----------------------------------------------------------------------------

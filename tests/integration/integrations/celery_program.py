@@ -58,3 +58,9 @@ def hang(name):
     (FOLDER / f"{name}.part").write_text(str(os.getpid()))
     (FOLDER / f"{name}.part").rename(FOLDER / name)
     threading.Event().wait()
+
+
+@app.task(name="too_long", time_limit=1)
+def too_long():
+    """Run into the time at which the pool kills the child."""
+    threading.Event().wait()

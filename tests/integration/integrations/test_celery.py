@@ -199,6 +199,31 @@ async def test_kill_9_of_a_child_loses_no_count(observed, worker, eventually):
     assert (line["task_type"], line["queue"], line["state"]) == ("hang", "default", "lost")
 
 
+async def test_a_hard_time_limit_is_counted(observed, worker, eventually):
+    """A task whose child the pool kills because its time is over has timed out, and has not vanished."""
+    observed.send_task("too_long")
+
+    async def timed_out() -> bool:
+        tasks = await worker.samples("celery_tasks_total")
+        return tasks == {("default", "timed_out", "too_long"): 1.0}
+
+    await eventually(timed_out)
+
+
+async def test_a_task_that_is_taken_away_is_counted_once(observed, worker, eventually):
+    """One that is revoked while it runs, and one whose time had passed before it ran."""
+    running = observed.send_task("hang", ("victim",))
+    await eventually(lambda: worker.wrote("victim"))
+    running.revoke(terminate=True)
+    observed.send_task("add", (1, 1), expires=-1.0)
+
+    async def taken_away() -> bool:
+        tasks = await worker.samples("celery_tasks_total")
+        return tasks == {("default", "revoked", "hang"): 1.0, ("default", "revoked", "add"): 1.0}
+
+    await eventually(taken_away, 30.0)
+
+
 async def test_queue_lengths_by_priority_come_from_the_broker(observed, telemetry, seen):
     """Each step of priority of a queue is shown, an empty one with 0, whoever published."""
     for priority in (0, 0, 1, 3, 9, 9, 9):
@@ -214,6 +239,19 @@ async def test_queue_lengths_by_priority_come_from_the_broker(observed, telemetr
     }
     assert seen.value("celery_unacked_tasks", queue="default") == 0.0
     assert seen.value("celery_workers", state="online") == 0.0
+
+
+async def test_keys_with_a_prefix_are_found(app, telemetry, seen):
+    """Several apps may share a Redis under prefixes of their own."""
+    app.conf.broker_transport_options = {"global_keyprefix": "shop:", "priority_steps": [0, 5]}
+    undo = instrument(app, telemetry)
+    app.send_task("add", (1, 1), priority=5)
+    app.send_task("add", (1, 1), priority=7)
+    await telemetry.refresh()
+
+    assert seen.value("celery_queue_length", queue="default", priority="5") == 2.0
+    assert seen.value("celery_queue_length", queue="default", priority="0") == 0.0
+    undo()
 
 
 async def test_unacknowledged_tasks_and_workers_come_from_the_broker(
@@ -233,6 +271,10 @@ async def test_unacknowledged_tasks_and_workers_come_from_the_broker(
         client.hset("botmetry.celery.workers", "celery@yesterday", time.time() - 100_000)
         assert await shows("celery_workers", 1.0, state="lost")
         assert await shows("celery_workers", 1.0, state="online")
+        # The worker sees what we see, and nothing fails in it.
+        assert await worker.samples("celery_workers") == {("lost",): 1.0, ("online",): 1.0}
+        assert await worker.samples("celery_unacked_tasks") == {("default",): 1.0}
+        assert await worker.samples("telemetry_errors_total") == {}
         worker.stop()
         assert await shows("celery_workers", 0.0, state="online")
         assert client.hkeys("botmetry.celery.workers") == [b"celery@elsewhere"]
