@@ -177,6 +177,23 @@ INHIBITED = [
         ("RedisConnectionErrors", "critical", "midas-bot", "redis"),
         False,
     ),
+    # A fast burn silences slower ones, not the alerts that say why.
+    (
+        "ErrorBudgetBurn1h",
+        "critical",
+        "midas-bot",
+        "service-level",
+        ("ErrorBudgetBurn3d", "warning", "midas-bot", "service-level"),
+        True,
+    ),
+    (
+        "ErrorBudgetBurn1h",
+        "critical",
+        "midas-worker",
+        "service-level",
+        ("QueueBacklog", "warning", "midas-worker", "queue"),
+        False,
+    ),
     # The Watchdog's silence is an alarm: nothing may silence it.
     (
         "PrometheusRulesFailing",
