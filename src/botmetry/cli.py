@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from botmetry.errors import BotmetryError, MissingExtraError
+from botmetry.errors import BotmetryError, MissingExtraError, StackError
 from botmetry.metrics import CATALOGUE, FAMILIES, MetricSpec, family
 
 if TYPE_CHECKING:
@@ -56,13 +56,15 @@ def _metrics(arguments: argparse.Namespace) -> int:
 def _init(arguments: argparse.Namespace) -> int:
     from botmetry.stack.init import FilesExistError, describe, initialise, project_from  # noqa: PLC0415 - see _check
     from botmetry.stack.secret_files import FOLDER, make_secrets  # noqa: PLC0415 - see _check
+    from botmetry.stack.services import check_name  # noqa: PLC0415 - see _check
 
     root: Path = arguments.folder
     if arguments.secrets:
         for name in make_secrets(root).made:
             _say(f"{FOLDER}/{name}")
         return OK
-    project = _name(arguments.name or project_from(root))
+    project = arguments.name or project_from(root)
+    check_name(project, "a project's")
     services = _services(arguments, project)
     try:
         made = initialise(root, services, project=project, force=arguments.force)
@@ -73,12 +75,6 @@ def _init(arguments: argparse.Namespace) -> int:
     for line in describe(made, root, services):
         _say(line)
     return OK
-
-
-def _name(text: str) -> str:
-    from botmetry.stack.services import parse_service  # noqa: PLC0415 - see _check
-
-    return parse_service(f"{text}=1").name
 
 
 def _services(arguments: argparse.Namespace, project: str) -> list[Service]:
@@ -111,8 +107,6 @@ def _up(arguments: argparse.Namespace) -> int:
 
 def _own_files(arguments: argparse.Namespace) -> StackFiles:
     """Return the stack around the working folder, never the one that belongs to botmetry's own source tree."""
-    from botmetry.errors import StackError  # noqa: PLC0415 - see _check
-
     files = _files(arguments)
     here = Path.cwd().resolve()
     if arguments.project is None and not here.is_relative_to(files.root):
@@ -155,6 +149,8 @@ def _render(arguments: argparse.Namespace) -> int:
 def _kubernetes(arguments: argparse.Namespace) -> int:
     from botmetry.stack.kubernetes import KubernetesOptions, write_kubernetes  # noqa: PLC0415 - see _check
 
+    if arguments.check:
+        raise StackError("render --check looks at what is committed; Kubernetes objects are not")
     options = KubernetesOptions(arguments.namespace, dict(arguments.label), arguments.grafana_url.rstrip("/"))
     written, text = write_kubernetes(_files(arguments), options, arguments.output)
     for path in written:

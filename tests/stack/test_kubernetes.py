@@ -169,6 +169,8 @@ def test_wrong_calls(files: StackFiles, tmp_path: Path, capsys: pytest.CaptureFi
     call = ["render", "kubernetes", "--project", str(files.root)]
     assert cli.main([*call, "--namespace", "My Space"]) == 2
     assert "'My Space' cannot be a namespace" in capsys.readouterr().err
+    assert cli.main(["render", "--check", "kubernetes"]) == 2
+    assert "render --check looks at what is committed" in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert cli.main([*call, "--output", str(tmp_path / "file")]) == 2
     assert "cannot be written: File exists" in capsys.readouterr().err

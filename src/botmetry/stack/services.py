@@ -15,6 +15,7 @@ __all__ = [
     "PART_PORTS",
     "Service",
     "Watched",
+    "check_name",
     "check_services",
     "parse_ports",
     "parse_service",
@@ -77,13 +78,22 @@ def parse_service(text: str) -> Service:
     name, equals, port = text.partition("=")
     if not equals:
         raise StackError(f"{text!r} is not NAME=PORT, such as shop-bot=8000")
-    if not _NAME.fullmatch(name):
-        raise StackError(
-            f"{name!r} cannot be a service's name: lower-case letters, digits, - and _, a letter first"
-        )
+    check_name(name, "a service's")
     if name in _RESERVED:
         raise StackError(f"{name} is a part of the stack itself; give your service another name")
     return Service(name, _port(port))
+
+
+def check_name(name: str, whose: str) -> None:
+    """Check that a name can be a label's value in rules, dashboards and queries.
+
+    Raises:
+        StackError: It cannot; `whose` says in the message what it should have named.
+    """
+    if not _NAME.fullmatch(name):
+        raise StackError(
+            f"{name!r} cannot be {whose} name: lower-case letters, digits, - and _, a letter first"
+        )
 
 
 def parse_ports(texts: Sequence[str]) -> dict[str, int]:
