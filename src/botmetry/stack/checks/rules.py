@@ -22,7 +22,7 @@ _LABELS = ("severity", "service", "component")
 _ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 _LABEL_IN_TEMPLATE = re.compile(r"\$labels\.(\w+)")
 # As `humanize`, `humanizePercentage` and `humanizeDuration` write a number.
-_LIMIT = re.compile(r"\(limit \$?([0-9.]+)(%|ms|s|m|h|d)?\)")
+_LIMIT = re.compile(r"\((?:limit|budget) \$?([0-9.]+)(%|ms|s|m|h|d)?\)")
 _LIMIT_UNITS = {"": 1.0, "%": 0.01, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RECORD = re.compile(r"[a-z0-9_]+:[a-z0-9_]+:[a-z0-9_]+")
 
@@ -74,7 +74,7 @@ def _limit(alert: Alert) -> Iterator[Problem]:
         yield Problem(
             expr.path,
             expr.line_of(f"{alert.threshold.value:g}"),
-            f"{alert.name}: compares {alert.threshold}, its description says (limit {said[1]}{said[2] or ''})",
+            f"{alert.name}: compares {alert.threshold}, its description says {said[0]}",
         )
 
 
