@@ -188,8 +188,6 @@ class EventLogger(FamilyEvents):
             fields: What is the same each time.
             number: The field that the function's argument goes into, rounded to millionths.
         """
-        if not self.enabled(level):
-            return _write_nothing
         return _Prepared(self, level if level in LEVELS else "info", event, fields, number).write
 
     def beginning(self, moment: float) -> tuple[bytes, bytes]:
@@ -308,7 +306,18 @@ class EventLogger(FamilyEvents):
 class _Prepared:
     """Writes one kind of event; see `EventLogger.prepared`."""
 
-    __slots__ = ("_begin", "_bound", "_clock", "_count", "_head", "_level", "_log", "_names", "_sink")
+    __slots__ = (
+        "_begin",
+        "_bound",
+        "_clock",
+        "_count",
+        "_head",
+        "_level",
+        "_log",
+        "_names",
+        "_number",
+        "_sink",
+    )
 
     def __init__(
         self, log: EventLogger, level: str, event: str, fields: Mapping[str, object], number: str
@@ -316,6 +325,7 @@ class _Prepared:
         safe = log.redactor.fields(dict(fields))
         self._log = log
         self._level = level
+        self._number = LEVELS[level]
         self._names = frozenset((*fields, *safe, number))
         self._head = log.head(level, event, event, LOGGER)
         self._begin = b"," + orjson.dumps({**safe, number: 0})[1:-2]
@@ -327,6 +337,8 @@ class _Prepared:
     def write(self, number: float) -> None:
         """Write the event with this number."""
         log = self._log
+        if log.level > self._number:
+            return
         try:
             self._count(self._level)
             if not self._sink.enabled:
@@ -352,10 +364,6 @@ class _Prepared:
         if safe is own:  # only names, words and numbers: what could change later is encoded each time
             self._bound = (bound, part)
         return part
-
-
-def _write_nothing(_: float) -> None:
-    """Take the place of an event of a level that is not written."""
 
 
 def _second_of(moment: float) -> tuple[float, bytes]:
