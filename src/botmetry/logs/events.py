@@ -20,6 +20,7 @@ import orjson
 from botmetry import context
 from botmetry.logs.convenience import FamilyEvents
 from botmetry.logs.plain import text_of
+from botmetry.logs.prepared import Prepared, span_part
 from botmetry.logs.redaction import Redactor
 from botmetry.logs.sink import Sink
 from botmetry.settings import LEVELS, LogSettings
@@ -46,7 +47,6 @@ LOGGER: Final = "botmetry"
 _DEBUG, _INFO, _WARNING, _ERROR = (LEVELS[level] for level in ("debug", "info", "warning", "error"))
 _EVENTS_REMEMBERED: Final = 1024
 _MILLISECONDS: Final = tuple(b'.%03dZ"' % millisecond for millisecond in range(1000))
-_NO_SPAN: Final = b',"trace_id":null,"span_id":null'
 
 
 def open_log(
@@ -188,7 +188,8 @@ class EventLogger(FamilyEvents):
             fields: What is the same each time.
             number: The field that the function's argument goes into, rounded to millionths.
         """
-        return _Prepared(self, level if level in LEVELS else "info", event, fields, number).write
+        level = level if level in LEVELS else "info"
+        return Prepared(self, level, self.head(level, event, event, LOGGER), fields, number).write
 
     def beginning(self, moment: float) -> tuple[bytes, bytes]:
         """Return the timestamp's part of a line of a moment, in seconds since 1970: to the second, and the rest."""
@@ -222,10 +223,7 @@ class EventLogger(FamilyEvents):
             fields: What else is said.
             exception: A traceback.
         """
-        ids = _NO_SPAN
-        span = context.span()
-        if span is not None:
-            ids = f',"trace_id":"{span.trace_id}","span_id":"{span.span_id}"'.encode()
+        ids = span_part()
         bound = context.fields()
         if bound:
             known = self._bound
@@ -301,69 +299,6 @@ class EventLogger(FamilyEvents):
         message = f"{lines} log lines are missing here: the output did not take them"
         head = self.head("warning", "logs.lines_dropped", message, LOGGER)
         return self.line(self.clock(), head, {"lines": lines}, None)
-
-
-class _Prepared:
-    """Writes one kind of event; see `EventLogger.prepared`."""
-
-    __slots__ = (
-        "_begin",
-        "_bound",
-        "_clock",
-        "_count",
-        "_head",
-        "_level",
-        "_log",
-        "_names",
-        "_number",
-        "_sink",
-    )
-
-    def __init__(
-        self, log: EventLogger, level: str, event: str, fields: Mapping[str, object], number: str
-    ) -> None:
-        safe = log.redactor.fields(dict(fields))
-        self._log = log
-        self._level = level
-        self._number = LEVELS[level]
-        self._names = frozenset((*fields, *safe, number))
-        self._head = log.head(level, event, event, LOGGER)
-        self._begin = b"," + orjson.dumps({**safe, number: 0})[1:-2]
-        self._bound: tuple[Mapping[str, object], bytes] = ({}, b"")
-        self._count = log.count
-        self._sink = log.sink
-        self._clock = log.clock
-
-    def write(self, number: float) -> None:
-        """Write the event with this number."""
-        log = self._log
-        if log.level > self._number:
-            return
-        try:
-            self._count(self._level)
-            if not self._sink.enabled:
-                return
-            span = context.span()
-            ids = _NO_SPAN
-            if span is not None:
-                ids = f',"trace_id":"{span.trace_id}","span_id":"{span.span_id}"'.encode()
-            bound = context.fields()
-            known = self._bound
-            part = known[1] if known[0] is bound else self._part(bound)
-            text = b"%.6f}\n" % number if number - number == 0.0 else b"null}\n"
-            self._sink.write(
-                b"".join((*log.beginning(self._clock()), self._head, ids, part, self._begin, text))
-            )
-        except Exception as error:  # noqa: BLE001 - a log method must not break the host
-            log.failed(error)
-
-    def _part(self, bound: Mapping[str, object]) -> bytes:
-        own = {name: value for name, value in bound.items() if name not in self._names}
-        safe = self._log.redactor.fields(own)
-        part = b"," + orjson.dumps(safe)[1:-1] if safe else b""
-        if safe is own:  # only names, words and numbers: what could change later is encoded each time
-            self._bound = (bound, part)
-        return part
 
 
 def _second_of(moment: float) -> tuple[float, bytes]:

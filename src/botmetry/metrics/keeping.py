@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from botmetry.metrics.metric import AnyMetric, Counter, Gauge, Histogram
-from botmetry.metrics.series import CounterSeries, GaugeSeries, HistogramSeries
+from botmetry.metrics.series import CounterSeries, GaugeSeries, HistogramSeries, Shared
 from botmetry.metrics.spec import MetricSpec
 
 __all__ = ["InMemory", "Keeping", "Options"]
+
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
 
 class Options(NamedTuple):
@@ -57,33 +59,15 @@ class InMemory:
 
     def counter(self, spec: MetricSpec, options: Options) -> Counter:
         """Make a counter."""
-        return Counter(
-            spec,
-            lambda shared, text, _: CounterSeries(shared, text),
-            limit=options.limit,
-            failed=options.failed,
-            overflowed=options.overflowed,
-        )
+        return _made(Counter, CounterSeries, spec, options)
 
     def gauge(self, spec: MetricSpec, options: Options) -> Gauge:
         """Make a gauge or an info metric."""
-        return Gauge(
-            spec,
-            lambda shared, text, _: GaugeSeries(shared, text),
-            limit=options.limit,
-            failed=options.failed,
-            overflowed=options.overflowed,
-        )
+        return _made(Gauge, GaugeSeries, spec, options)
 
     def histogram(self, spec: MetricSpec, options: Options) -> Histogram:
         """Make a histogram."""
-        return Histogram(
-            spec,
-            lambda shared, text, _: HistogramSeries(shared, text),
-            limit=options.limit,
-            failed=options.failed,
-            overflowed=options.overflowed,
-        )
+        return _made(Histogram, HistogramSeries, spec, options)
 
     def view(self, declared: list[AnyMetric]) -> list[AnyMetric]:
         """Return the metrics themselves."""
@@ -92,3 +76,18 @@ class InMemory:
     def size(self, metric: AnyMetric) -> int:
         """Return how many series a metric has."""
         return len(metric)
+
+
+def _made(
+    kind: Callable[..., _Metric],
+    series: Callable[[Shared, str], object],
+    spec: MetricSpec,
+    options: Options,
+) -> _Metric:
+    return kind(
+        spec,
+        lambda shared, text, _: series(shared, text),
+        limit=options.limit,
+        failed=options.failed,
+        overflowed=options.overflowed,
+    )

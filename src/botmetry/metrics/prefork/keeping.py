@@ -32,6 +32,7 @@ from botmetry.metrics.prefork.series import (
 from botmetry.metrics.prefork.shelter import find_folder, leave
 from botmetry.metrics.prefork.survey import Survey
 from botmetry.metrics.prefork.view import Known, View
+from botmetry.metrics.series import Shared
 from botmetry.metrics.spec import MetricSpec
 
 __all__ = ["InFolder"]
@@ -80,42 +81,15 @@ class InFolder:
 
     def counter(self, spec: MetricSpec, options: Options) -> Counter:
         """Make a counter."""
-        home = self._home(spec, options)
-        made = Counter(
-            spec,
-            lambda shared, text, key: _CounterSeries(shared, text, home, key),
-            limit=options.limit,
-            failed=options.failed,
-            overflowed=options.overflowed,
-            forget=partial(self._forget, home),
-        )
-        return self._keep(made, home)
+        return self._made(Counter, _CounterSeries, spec, options)
 
     def gauge(self, spec: MetricSpec, options: Options) -> Gauge:
         """Make a gauge or an info metric."""
-        home = self._home(spec, options)
-        made = Gauge(
-            spec,
-            lambda shared, text, key: _GaugeSeries(shared, text, home, key),
-            limit=options.limit,
-            failed=options.failed,
-            overflowed=options.overflowed,
-            forget=partial(self._forget, home),
-        )
-        return self._keep(made, home)
+        return self._made(Gauge, _GaugeSeries, spec, options)
 
     def histogram(self, spec: MetricSpec, options: Options) -> Histogram:
         """Make a histogram."""
-        home = self._home(spec, options)
-        made = Histogram(
-            spec,
-            lambda shared, text, key: _HistogramSeries(shared, text, home, key),
-            limit=options.limit,
-            failed=options.failed,
-            overflowed=options.overflowed,
-            forget=partial(self._forget, home),
-        )
-        return self._keep(made, home)
+        return self._made(Histogram, _HistogramSeries, spec, options)
 
     def view(self, declared: list[AnyMetric]) -> list[AnyMetric]:
         """Return the metrics of all processes: first those declared here, then those that only others know."""
@@ -138,15 +112,26 @@ class InFolder:
         """Return a collector of `process_*` over all processes that live."""
         return ProcessCollector(self._look)
 
-    def _home(self, spec: MetricSpec, options: Options) -> Home:
+    def _made(
+        self,
+        kind: Callable[..., _Metric],
+        series: Callable[[Shared, str, Home, Labels], object],
+        spec: MetricSpec,
+        options: Options,
+    ) -> _Metric:
         home = Home(self._ledger, Definition(spec, exposed=options.exposed, limit=options.limit))
         self._homes.append(home)
-        return home
-
-    def _keep(self, metric: _Metric, home: Home) -> _Metric:
+        made = kind(
+            spec,
+            lambda shared, text, key: series(shared, text, home, key),
+            limit=options.limit,
+            failed=options.failed,
+            overflowed=options.overflowed,
+            forget=partial(self._forget, home),
+        )
         if home.definition.exposed:
-            self._known[metric.spec.name] = Known(metric, self._census.definition(describe(home.definition)))
-        return metric
+            self._known[spec.name] = Known(made, self._census.definition(describe(home.definition)))
+        return made
 
     def _forget(self, home: Home, labels: Labels | None, series: list[Bound]) -> None:
         self._ledger.give_back(series, home.definition)
