@@ -5,14 +5,19 @@ repository's, with windows and waits capped so that minutes become seconds; thre
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from botmetry.stack.files import find_stack
 from botmetry.stack.pace import Pace
 from midas.demo.accounting import read_account
 from midas.demo.faults import FAULTS
@@ -20,6 +25,8 @@ from midas.demo.options import DemoOptions, Ports
 from midas.demo.supervisor import Demo
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+FILES = find_stack(Path(__file__))
 
 # A scrape may take as long as the interval, and while Redis is away it takes a second. The window must see at least
 # one answered poll, and a poll without news takes 20 s.
@@ -43,6 +50,7 @@ class Receiver:
     url: str = ""
     firing: dict[str, set[str]] = field(default_factory=dict)
     history: list[tuple[str, str]] = field(default_factory=list)
+    texts: dict[str, dict[str, str]] = field(default_factory=dict)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def take(self, request: web.Request) -> web.Response:
@@ -52,6 +60,7 @@ class Receiver:
             state = self.firing.setdefault(name, set())
             (state.add if alert["status"] == "firing" else state.discard)(alert["fingerprint"])
             self.history.append((name, alert["status"]))
+            self.texts[name] = alert["annotations"]
         async with self.news:
             self.news.notify_all()
         return web.Response()
@@ -139,6 +148,29 @@ async def test_a_fault_raises_its_alert(tour: Tour, name: str):
 async def test_the_alert_resolves_when_the_fault_ends(tour: Tour, name: str):
     """The receiver is told that it is over."""
     await tour.resolved[name]
+
+
+@pytest.mark.parametrize("name", ORDER)
+async def test_what_arrives_can_be_read_and_followed(tour: Tour, receiver: Receiver, name: str):
+    """The text is filled in and has a figure, the runbook opens under its link, and the dashboard exists."""
+    await tour.arrived[name]
+    alert = FAULTS[name].alert
+    said = receiver.texts[alert]
+    assert said["summary"]
+    assert re.search(r"\d", said["description"]), said
+    assert not re.search(r"\{\{|<no value>|NaN|error calling", " ".join(said.values())), said
+    async with aiohttp.ClientSession() as http, http.get(said["runbook_url"]) as page:
+        assert page.status == 200
+        assert (await page.text()).startswith(f"# {alert}")
+    board = urlsplit(said["dashboard_url"]).path.removeprefix("/d/")
+    assert (FILES.dashboards / f"{board}.json").is_file()
+
+
+async def test_the_watchdog_never_stops(tour: Tour, receiver: Receiver):
+    """What a dead man's switch waits for arrived, and was not said to be over while seven faults came and went."""
+    await tour.arrived[ORDER[-1]]
+    assert ("Watchdog", "firing") in receiver.history
+    assert ("Watchdog", "resolved") not in receiver.history
 
 
 async def test_nothing_was_lost_on_the_way(tour: Tour, demo: Demo):
