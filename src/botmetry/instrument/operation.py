@@ -13,7 +13,7 @@ from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
 from botmetry import context
 from botmetry.context import Fields
@@ -25,13 +25,15 @@ from botmetry.tracing import Span
 __all__ = ["Instrument", "Operation"]
 
 _NOTHING: Final[Fields] = {}
+_Run: TypeAlias = "tuple[Span | None, Token[Fields] | None, float]"
+"""A run that has begun: its span, what puts back the fields bound around it, when it began by `perf_counter`."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 class Operation:
-    """One run of an operation. In a `with` block it can be told what became known meanwhile.
+    """One run of an operation that can be told what became known meanwhile: in a `with` block.
 
     Attributes:
         outcome: Set it to `ok`, `error`, `cancelled` or `timeout` when the block ends without an exception but did
@@ -39,64 +41,22 @@ class Operation:
         confidence: For an AI task, the confidence of its answer, 0 to 1.
     """
 
-    __slots__ = ("_bound", "_fields", "_instrument", "_span", "_start", "confidence", "outcome")
+    __slots__ = ("_fields", "_instrument", "_run", "confidence", "outcome")
 
     def __init__(self, instrument: Instrument) -> None:
         self.outcome: Outcome | None = None
         self.confidence: float | None = None
         self._instrument = instrument
-        self._fields: dict[str, object] | None = None
-        self._span: Span | None = None
-        self._bound: Token[Fields] | None = None
-        try:
-            instrument.series.begin()
-            if instrument.active:
-                self._span = instrument.start()
-                if instrument.described.bound:
-                    self._bound = context.replace(instrument.fields_within(context.fields()))
-        except Exception as error:  # noqa: BLE001 - the host goes on whatever the telemetry does
-            instrument.reporter.failed("instrument.start", error)
-        self._start = perf_counter()
+        self._fields: dict[str, object] = {}
+        self._run = instrument.begin()
 
     def set(self, **fields: object) -> None:
         """Add fields to the event and the span. They never become labels."""
-        if self._fields is None:
-            self._fields = fields
-        else:
-            self._fields.update(fields)
+        self._fields.update(fields)
 
     def finish(self, error: BaseException | None, result: object = None) -> None:
         """End the operation with its result or the exception that ended it."""
-        instrument = self._instrument
-        if error is None and self.outcome is None and self._fields is None and instrument.on_result is None:
-            self.succeed()
-            return
-        seconds = perf_counter() - self._start
-        try:
-            self._count(seconds, self._outcome(error, result), error)
-        except Exception as failure:  # noqa: BLE001 - see above
-            instrument.reporter.failed("instrument.finish", failure)
-        finally:
-            if self._bound is not None:
-                context.unbind(self._bound)
-
-    def succeed(self) -> None:
-        """End an operation that went well and was told nothing: the usual case, on ways prepared for it."""
-        seconds = perf_counter() - self._start
-        instrument, span = self._instrument, self._span
-        try:
-            try:
-                instrument.succeeded(seconds, span)
-            finally:
-                if span is not None:
-                    span.end("ok", None, _NOTHING)
-        except Exception as failure:  # noqa: BLE001 - see above
-            instrument.reporter.failed("instrument.finish", failure)
-        finally:
-            if self._bound is not None:
-                context.unbind(self._bound)
-
-    def _outcome(self, error: BaseException | None, result: object) -> Outcome:
+        seconds = perf_counter() - self._run[2]
         told = self.outcome
         outcome = told if told is not None and error is None and told in OUTCOMES else outcome_of(error)
         on_result = self._instrument.on_result
@@ -105,20 +65,7 @@ class Operation:
                 on_result(self, result)
             except Exception as failure:  # noqa: BLE001 - see above
                 self._instrument.reporter.failed("instrument.on_result", failure)
-        return outcome
-
-    def _count(self, seconds: float, outcome: Outcome, error: BaseException | None) -> None:
-        instrument, span, fields = self._instrument, self._span, self._fields or {}
-        reporter = instrument.reporter
-        try:
-            exemplar = None if span is None else reporter.exemplar(span)
-            error_type = "" if error is None or outcome == "ok" else type(error).__name__
-            instrument.series.finish(seconds, outcome, error_type, exemplar)
-            if span is not None:
-                reporter.write(instrument.described, seconds, outcome, error, fields)
-        finally:
-            if span is not None:
-                span.end(outcome, error, fields)
+        self._instrument.end(self._run, seconds, outcome, error, self._fields)
 
 
 _open: ContextVar[tuple[Operation, ...]] = ContextVar("botmetry_open_operations", default=())
@@ -159,16 +106,67 @@ class Instrument:
         self.on_result = on_result
         self._within: tuple[Fields, Fields] = ({}, described.bound)
 
-    def succeeded(self, seconds: float, span: Span | None) -> None:
-        """Count and write an operation that went well."""
-        exemplar = self.reporter.exemplar(span) if self.exports and span is not None else None
-        if exemplar is None:
-            self.series.observe(seconds)
-            self.series.succeeded()
-        else:
-            self.series.finish(seconds, "ok", "", exemplar)
-        if span is not None:
-            self.write_success(seconds)
+    def begin(self) -> _Run:
+        """Begin a run."""
+        span: Span | None = None
+        bound: Token[Fields] | None = None
+        try:
+            self.series.begin()
+            if self.active:
+                span = self.start()
+                if self.described.bound:
+                    bound = context.replace(self.fields_within(context.fields()))
+        except Exception as error:  # noqa: BLE001 - the host goes on whatever the telemetry does
+            self.reporter.failed("instrument.start", error)
+        return span, bound, perf_counter()
+
+    def succeed(self, run: _Run) -> None:
+        """End a run that went well and was told nothing: the usual case, on ways prepared for it."""
+        span, bound, started_at = run
+        seconds = perf_counter() - started_at
+        try:
+            try:
+                exemplar = self.reporter.exemplar(span) if self.exports and span is not None else None
+                if exemplar is None:
+                    self.series.observe(seconds)
+                    self.series.succeeded()
+                else:
+                    self.series.finish(seconds, "ok", "", exemplar)
+                if span is not None:
+                    self.write_success(seconds)
+            finally:
+                if span is not None:
+                    span.end("ok", None, _NOTHING)
+        except Exception as failure:  # noqa: BLE001 - see above
+            self.reporter.failed("instrument.finish", failure)
+        finally:
+            if bound is not None:
+                context.unbind(bound)
+
+    def end(
+        self, run: _Run, seconds: float, outcome: Outcome, error: BaseException | None, fields: Fields
+    ) -> None:
+        """End a run, however it went."""
+        span, bound, _ = run
+        try:
+            try:
+                exemplar = None if span is None else self.reporter.exemplar(span)
+                error_type = "" if error is None or outcome == "ok" else type(error).__name__
+                self.series.finish(seconds, outcome, error_type, exemplar)
+                if span is not None:
+                    self.reporter.write(self.described, seconds, outcome, error, fields)
+            finally:
+                if span is not None:
+                    span.end(outcome, error, fields)
+        except Exception as failure:  # noqa: BLE001 - see above
+            self.reporter.failed("instrument.finish", failure)
+        finally:
+            if bound is not None:
+                context.unbind(bound)
+
+    def fail(self, run: _Run, error: BaseException) -> None:
+        """End a run that raised."""
+        self.end(run, perf_counter() - run[2], outcome_of(error), error, _NOTHING)
 
     def fields_within(self, around: Fields) -> Fields:
         """Return the bound fields of a run inside of `around`: the same mapping for the same one, as long as it lasts.
@@ -213,21 +211,32 @@ class Instrument:
         operation.finish(error)
 
     def _wrap(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        told = self.on_result is not None
-        if self.active or told:
+        if self.on_result is not None:
 
             @wraps(function)
-            def reported(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            def told(*args: _P.args, **kwargs: _P.kwargs) -> _R:
                 operation = Operation(self)
                 try:
                     result = function(*args, **kwargs)
                 except BaseException as error:
                     operation.finish(error)
                     raise
-                if told:
-                    operation.finish(None, result)
-                else:
-                    operation.succeed()
+                operation.finish(None, result)
+                return result
+
+            return told
+
+        if self.active:
+
+            @wraps(function)
+            def reported(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+                run = self.begin()
+                try:
+                    result = function(*args, **kwargs)
+                except BaseException as error:
+                    self.fail(run, error)
+                    raise
+                self.succeed(run)
                 return result
 
             return reported
@@ -250,21 +259,32 @@ class Instrument:
         return counted
 
     def _wrap_async(self, function: Callable[_P, Awaitable[_R]]) -> Callable[_P, Awaitable[_R]]:
-        told = self.on_result is not None
-        if self.active or told:
+        if self.on_result is not None:
 
             @wraps(function)
-            async def reported(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            async def told(*args: _P.args, **kwargs: _P.kwargs) -> _R:
                 operation = Operation(self)
                 try:
                     result = await function(*args, **kwargs)
                 except BaseException as error:
                     operation.finish(error)
                     raise
-                if told:
-                    operation.finish(None, result)
-                else:
-                    operation.succeed()
+                operation.finish(None, result)
+                return result
+
+            return told
+
+        if self.active:
+
+            @wraps(function)
+            async def reported(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+                run = self.begin()
+                try:
+                    result = await function(*args, **kwargs)
+                except BaseException as error:
+                    self.fail(run, error)
+                    raise
+                self.succeed(run)
                 return result
 
             return reported
