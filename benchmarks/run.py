@@ -87,7 +87,7 @@ def _row(claim: Claim, figures: dict[str, list[float]]) -> Row:
     if claim.peer is not None:
         pairs = sorted(map(truediv, figures[claim.ours], figures[claim.peer]))
         ratio = statistics.median(pairs)
-        row |= {"peer": round(statistics.median(figures[claim.peer]), 4), "ratio": round(ratio, 3)}
+        row |= {"peer": round(statistics.median(figures[claim.peer]), 4), "ratio": float(f"{ratio:.3g}")}
         row["spread"] = [round(pairs[0], 3), round(pairs[-1], 3)]
         if claim.limit is not None:
             verdicts.append(ratio <= claim.limit)
