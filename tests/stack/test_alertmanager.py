@@ -3,7 +3,6 @@
 import json
 import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from botmetry.stack.alertmanager import render_alertmanager
 from botmetry.stack.checks.programs import check_with_amtool
 from botmetry.stack.files import StackFiles
 from botmetry.stack.native import alertmanager_command, render_native
+
+from .waiting import wait_for
 
 SECRETS = {
     "telegram_bot_token": "123456:in-a-test",
@@ -37,8 +38,6 @@ ROUTES = {
     ("Anything", "info", "shop-bot", "shop"): "journal",
     ("Anything", "none", "shop-bot", "shop"): "ticket",
 }
-
-_DEADLINE_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -221,7 +220,7 @@ def test_inhibition(config: Path, tmp_path: Path, program: Callable[[str], str])
         with _running(config, tmp_path / str(number)) as url:
             _post(url, [_alert(tuple(source)), _alert(target)])
             # Alertmanager decides on inhibition a moment after it lists an alert.
-            _wait_for(partial(_has_settled, url, target[0], inhibited))
+            wait_for(partial(_has_settled, url, target[0], inhibited))
 
 
 def _has_settled(url: str, name: str, inhibited: bool) -> bool:
@@ -240,7 +239,7 @@ def _running(config: Path, folder: Path) -> Iterator[str]:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(lambda: urllib.request.urlopen(f"{url}/-/ready", timeout=5).status == 200)
+        wait_for(lambda: urllib.request.urlopen(f"{url}/-/ready", timeout=5).status == 200)
         yield url
     finally:
         process.terminate()
@@ -263,16 +262,3 @@ def _listed(url: str, count: int) -> list[dict[str, Any]] | None:
         alerts: list[dict[str, Any]] = json.load(answer)
     processed = [alert for alert in alerts if alert["status"]["state"] != "unprocessed"]
     return processed if len(processed) == count else None
-
-
-def _wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            found = condition()
-        except OSError:
-            found = None
-        if found:
-            return found
-        time.sleep(0.05)  # another process is asked again; there is nothing to be woken by
-    pytest.fail(f"did not come true in {_DEADLINE_SECONDS:g} s")

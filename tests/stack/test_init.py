@@ -31,6 +31,8 @@ from botmetry.stack.files import StackFiles
 from botmetry.stack.init import initialise, shipped
 from botmetry.stack.services import Service
 
+from .waiting import wait_for
+
 _DEADLINE_SECONDS = 60.0
 _FIVE_MINUTES_SECONDS = 300.0
 _PARTS = ("prometheus", "alertmanager", "loki", "promtail", "alloy", "grafana")
@@ -55,14 +57,14 @@ def test_five_minutes(files: StackFiles, tmp_path: Path, program: Callable[[str]
     places = " ".join(f"--port {part}={port}" for part, port in zip(_PARTS, ports[2:], strict=True))
     prometheus = f"http://127.0.0.1:{ports[2]}"
     with _running(bot.removesuffix(" &"), tmp_path):
-        _wait_for(lambda: _listens(ports[1]))
+        wait_for(lambda: _listens(ports[1]))
         assert _shell(order, tmp_path).stdout == "Thank you!"
         with _running(f"{up} --native --duration {_DEADLINE_SECONDS:.0f} {places}", tmp_path) as stack:
-            target = _wait_for(lambda: _target(prometheus, "shop-bot"))
+            target = wait_for(lambda: _target(prometheus, "shop-bot"))
             assert target["scrapeUrl"] == f"http://127.0.0.1:{ports[0]}/metrics"
-            (orders,) = _wait_for(lambda: _query(prometheus, 'shop_orders_total{band="small"}'))
+            (orders,) = wait_for(lambda: _query(prometheus, 'shop_orders_total{band="small"}'))
             assert (orders["metric"]["service"], orders["value"][1]) == ("shop-bot", "1")
-            rules = _wait_for(lambda: _evaluated(prometheus))
+            rules = wait_for(lambda: _evaluated(prometheus))
             assert {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"} == {}
             assert {"TargetDown", "BotHighErrorRate"} <= {rule["name"] for rule in rules}
             said = _stopped(stack)
@@ -443,19 +445,6 @@ def _get(url: str) -> Any:
 def _listens(port: int) -> bool:
     with socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
-
-
-def _wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            found = condition()
-        except OSError:
-            found = None
-        if found:
-            return found
-        time.sleep(0.1)  # another process is asked again; there is nothing to be woken by
-    pytest.fail(f"did not come true in {_DEADLINE_SECONDS:g} s")
 
 
 def _free_ports(count: int) -> list[int]:

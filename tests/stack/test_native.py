@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from botmetry.stack.files import StackFiles, find_stack
 from botmetry.stack.native import NativeStack, alertmanager_command, prometheus_command, render_native
 from botmetry.stack.pace import Pace
 
-_DEADLINE_SECONDS = 60.0
+from .waiting import wait_for
 
 
 def test_only_targets_ports_and_folders_differ(files: StackFiles, tmp_path: Path) -> None:
@@ -82,9 +81,9 @@ def test_prometheus_runs_it(files: StackFiles, tmp_path: Path, program: Callable
         files=files,
     )
     with _running_prometheus(stack, tmp_path, port, files):
-        rules = _wait_for(lambda: _evaluated(port))
+        rules = wait_for(lambda: _evaluated(port))
         assert {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"} == {}
-        (alert,) = _wait_for(lambda: _alerts(port, "TargetDown"))
+        (alert,) = wait_for(lambda: _alerts(port, "TargetDown"))
         assert alert["labels"]["service"] == "midas-bot"
         with urllib.request.urlopen(alert["annotations"]["runbook_url"], timeout=5) as page:
             assert page.read().decode().startswith("# TargetDown")
@@ -135,19 +134,6 @@ def _alerts(port: int, name: str) -> list[dict[str, Any]]:
 def _get(port: int, path: str) -> Any:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
         return json.load(answer)
-
-
-def _wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            found = condition()
-        except OSError:
-            found = None
-        if found:
-            return found
-        time.sleep(0.1)  # another process is asked again; there is nothing to be woken by
-    pytest.fail(f"did not come true in {_DEADLINE_SECONDS:g} s")
 
 
 def _free_port() -> int:
