@@ -43,12 +43,12 @@ class Operation:
 
     __slots__ = ("_fields", "_instrument", "_run", "confidence", "outcome")
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, run: _Run) -> None:
         self.outcome: Outcome | None = None
         self.confidence: float | None = None
         self._instrument = instrument
         self._fields: dict[str, object] = {}
-        self._run = instrument.begin()
+        self._run = run
 
     def set(self, **fields: object) -> None:
         """Add fields to the event and the span. They never become labels."""
@@ -120,8 +120,11 @@ class Instrument:
             self.reporter.failed("instrument.start", error)
         return span, bound, perf_counter()
 
-    def succeed(self, run: _Run) -> None:
-        """End a run that went well and was told nothing: the usual case, on ways prepared for it."""
+    def succeed(self, run: _Run, result: object) -> None:
+        """End a run that went well: the usual case, on ways prepared for it."""
+        if self.on_result is not None:
+            Operation(self, run).finish(None, result)
+            return
         span, bound, started_at = run
         seconds = perf_counter() - started_at
         try:
@@ -198,7 +201,7 @@ class Instrument:
 
     def __enter__(self) -> Operation:
         """Begin a run."""
-        operation = Operation(self)
+        operation = Operation(self, self.begin())
         _open.set((*_open.get(), operation))
         return operation
 
@@ -211,22 +214,7 @@ class Instrument:
         operation.finish(error)
 
     def _wrap(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        if self.on_result is not None:
-
-            @wraps(function)
-            def told(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-                operation = Operation(self)
-                try:
-                    result = function(*args, **kwargs)
-                except BaseException as error:
-                    operation.finish(error)
-                    raise
-                operation.finish(None, result)
-                return result
-
-            return told
-
-        if self.active:
+        if self.active or self.on_result is not None:
 
             @wraps(function)
             def reported(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -236,7 +224,7 @@ class Instrument:
                 except BaseException as error:
                     self.fail(run, error)
                     raise
-                self.succeed(run)
+                self.succeed(run, result)
                 return result
 
             return reported
@@ -259,22 +247,7 @@ class Instrument:
         return counted
 
     def _wrap_async(self, function: Callable[_P, Awaitable[_R]]) -> Callable[_P, Awaitable[_R]]:
-        if self.on_result is not None:
-
-            @wraps(function)
-            async def told(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-                operation = Operation(self)
-                try:
-                    result = await function(*args, **kwargs)
-                except BaseException as error:
-                    operation.finish(error)
-                    raise
-                operation.finish(None, result)
-                return result
-
-            return told
-
-        if self.active:
+        if self.active or self.on_result is not None:
 
             @wraps(function)
             async def reported(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -284,7 +257,7 @@ class Instrument:
                 except BaseException as error:
                     self.fail(run, error)
                     raise
-                self.succeed(run)
+                self.succeed(run, result)
                 return result
 
             return reported
