@@ -85,7 +85,8 @@ async def _import_statement(settings: Settings, user_id: int, name: str, data: b
     from botmetry import LogSettings, Telemetry  # noqa: PLC0415
     from midas.ai import Categorizer  # noqa: PLC0415
     from midas.confirmations import ConfirmationService  # noqa: PLC0415
-    from midas.queue import AITaskQueue, connect  # noqa: PLC0415
+    from midas.queue import AITaskQueue  # noqa: PLC0415
+    from midas.redis import connect  # noqa: PLC0415
     from midas.store import open_store  # noqa: PLC0415
     from midas.sync import SyncService  # noqa: PLC0415
 

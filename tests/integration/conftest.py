@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from midas.demo.servers import PostgresServer, RedisServer
-from midas.queue import connect
+from midas.redis import connect
 from midas.store import migrations
 
 if TYPE_CHECKING:

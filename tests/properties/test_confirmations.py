@@ -20,7 +20,7 @@ from midas.confirmations import (
     NotYours,
 )
 from midas.demo.servers import RedisServer
-from midas.queue import connect
+from midas.redis import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,8 +24,9 @@ from hypothesis.stateful import (
 from botmetry import LogSettings, Telemetry
 from midas.demo.servers import RedisServer
 from midas.errors import TaskFailed, TaskTimeout
-from midas.queue import AITaskQueue, LeaseLost, UnreadableTask, connect
+from midas.queue import AITaskQueue, LeaseLost, UnreadableTask
 from midas.queue.envelope import pack_outcome, pack_task, unpack_outcome, unpack_task
+from midas.redis import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

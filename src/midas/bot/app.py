@@ -29,7 +29,7 @@ from midas.bot.routers import (
     statements_router,
 )
 from midas.bot.telegram import PATIENCE, POLLING_SECONDS, Polling, introduce, open_bot
-from midas.queue.cancellation import end
+from midas.redis.cancellation import end
 
 if TYPE_CHECKING:
     from aiogram import Bot

@@ -14,7 +14,7 @@ from midas.bot.services import Services
 from midas.bot.watches import WatchBook
 from midas.confirmations import ConfirmationService
 from midas.errors import SettingsError
-from midas.queue import connect, pool_state
+from midas.redis import connect, pool_state
 from midas.store import open_store
 from midas.sync import SyncService
 

@@ -28,7 +28,7 @@ from midas.errors import (
     TaskTimeout,
     TaskUnknown,
 )
-from midas.queue.cancellation import end
+from midas.redis.cancellation import end
 
 if TYPE_CHECKING:
     from aiogram import Bot

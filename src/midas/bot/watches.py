@@ -13,7 +13,7 @@ from midas.bot import keys
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from midas.queue import Availability
+    from midas.redis import Availability
 
 Kind: TypeAlias = Literal["categorization", "analyze_spending", "budget_recommendation", "find_anomalies"]
 

@@ -14,9 +14,9 @@ from botmetry import LogSettings, Telemetry
 from midas.confirmations import keys
 from midas.confirmations.confirmation import Confirmation, ConfirmationStatus, moment, pack, unpack
 from midas.errors import AlreadyDecided, ConfirmationExpired, NotYours, QueueUnavailable, Unknown
-from midas.queue import Availability
-from midas.queue.scripts import Call, Script
-from midas.queue.sender import Sender
+from midas.redis import Availability
+from midas.redis.scripts import Call, Script
+from midas.redis.sender import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -12,7 +12,7 @@ from midas.demo.folder import DataFolder
 from midas.demo.kept import KeptServer, Say
 from midas.demo.servers import PostgresServer, RedisServer
 from midas.errors import QueueUnavailable
-from midas.queue import place_of, reason_of
+from midas.redis import place_of, reason_of
 from midas.settings import Settings, without_password
 from midas.store import migrations
 

@@ -1,7 +1,6 @@
 """A queue of tasks on Redis, with priorities, leases and results; it knows nothing of what the tasks are about."""
 
 from midas.queue.ai_task_queue import AITaskQueue
-from midas.queue.connection import Availability, connect, connect_from_thread, place_of, pool_state, reason_of
 from midas.queue.errors import InvalidTask, LeaseLost, UnreadableTask
 from midas.queue.keeper import LeaseKeeper
 from midas.queue.keys import QueueKeys
@@ -9,7 +8,6 @@ from midas.queue.tasks import DeadTask, Task, TaskStatus
 
 __all__ = [
     "AITaskQueue",
-    "Availability",
     "DeadTask",
     "InvalidTask",
     "LeaseKeeper",
@@ -18,9 +16,4 @@ __all__ = [
     "Task",
     "TaskStatus",
     "UnreadableTask",
-    "connect",
-    "connect_from_thread",
-    "place_of",
-    "pool_state",
-    "reason_of",
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
-from midas.queue.cancellation import end
+from midas.redis.cancellation import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.asyncio.client import PubSub
 
-    from midas.queue.connection import Availability
+    from midas.redis.connection import Availability
 
 _SILENCE_SECONDS: Final = 10.0
 """After so much silence the server is asked for a sign of life, and given as long again: a connection may be dead

@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from midas.errors import QueueUnavailable
-from midas.queue.connection import SOCKET_SECONDS
 from midas.queue.envelope import pack_outcome, unpack_task
 from midas.queue.errors import LeaseLost, UnreadableTask
 from midas.queue.replies import Delivery
 from midas.queue.side import QueueSide
 from midas.queue.tasks import TaskStatus
+from midas.redis.connection import SOCKET_SECONDS
 
 if TYPE_CHECKING:
     from midas.queue.tasks import Task

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import redis
     from redis.commands.core import Script
 
-    from midas.queue.connection import Availability
     from midas.queue.moves import Moves
     from midas.queue.tasks import Task
+    from midas.redis.connection import Availability
 
 _RENEWALS_PER_LEASE: Final = 3
 """Two may fail before the lease lapses."""

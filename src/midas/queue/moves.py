@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from midas.queue.scripts import Argument, Call, Script
+from midas.redis.scripts import Argument, Call, Script
 
 if TYPE_CHECKING:
     from midas.queue.keys import QueueKeys

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from botmetry import LogSettings, Telemetry
-from midas.queue.connection import SOCKET_SECONDS, Availability
 from midas.queue.keys import QueueKeys
 from midas.queue.moves import Clock, Moves
 from midas.queue.replies import pairs
-from midas.queue.sender import Sender
 from midas.queue.tasks import milliseconds
+from midas.redis.connection import SOCKET_SECONDS, Availability
+from midas.redis.sender import Sender
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from midas.queue.scripts import Call
+    from midas.redis.scripts import Call
 
 AT_A_TIME: Final = 100
 """Tasks that one call of a script touches: it holds up the server for about a millisecond."""

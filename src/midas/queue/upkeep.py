@@ -11,8 +11,8 @@ from midas.queue.side import AT_A_TIME, QueueSide
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from midas.queue.scripts import Call
     from midas.queue.tasks import DeadTask
+    from midas.redis.scripts import Call
 
 
 class Upkeep(QueueSide):

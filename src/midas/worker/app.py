@@ -14,8 +14,9 @@ from midas.ai import Categorizer, LanguageModel
 from midas.confirmations import ConfirmationService
 from midas.confirmations.keys import EXPIRY_LEASE
 from midas.errors import SettingsError, StoreUnavailable
-from midas.queue import AITaskQueue, LeaseKeeper, connect, connect_from_thread, pool_state
-from midas.queue.cancellation import end
+from midas.queue import AITaskQueue, LeaseKeeper
+from midas.redis import connect, connect_from_thread, pool_state
+from midas.redis.cancellation import end
 from midas.store import open_store
 from midas.sync import SyncService
 from midas.worker.consumer import Consumer

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from midas.errors import QueueUnavailable, StoreUnavailable
 from midas.queue import InvalidTask, LeaseLost
-from midas.queue.cancellation import end
+from midas.redis.cancellation import end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from botmetry import Telemetry
-    from midas.queue import Availability
+    from midas.redis import Availability
 
 _LEASE_SECONDS: Final = 10.0
 """Longer than any duty takes, short enough that a process that died with the lease does not hold up the others: with

@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from midas.errors import StoreUnavailable
-from midas.queue.cancellation import end
+from midas.redis.cancellation import end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -21,7 +21,8 @@ from midas.bot.routers.money import QUEUE_SECONDS
 from midas.bot.routers.statements import READING_SECONDS
 from midas.confirmations import ConfirmationService
 from midas.demo.internet import InternetOptions, serve_internet
-from midas.queue import AITaskQueue, connect
+from midas.queue import AITaskQueue
+from midas.redis import connect
 from midas.settings import Settings
 from midas.store import open_store
 from midas.sync import SyncService

@@ -8,7 +8,7 @@ import pytest
 
 from botmetry import LogSettings, Telemetry
 from midas.confirmations import ConfirmationService
-from midas.queue import connect
+from midas.redis import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -17,7 +17,7 @@ from midas.confirmations import (
 )
 from midas.demo.servers import RedisServer
 from midas.errors import QueueUnavailable
-from midas.queue import connect
+from midas.redis import connect
 
 DAY = 86_400.0
 USER = 2**52 - 1  # the largest id that Telegram gives

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from midas.queue import AITaskQueue, LeaseKeeper, connect_from_thread
+from midas.queue import AITaskQueue, LeaseKeeper
+from midas.redis import connect_from_thread
 
 LEASE_SECONDS = 0.6
 

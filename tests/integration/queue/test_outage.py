@@ -15,7 +15,8 @@ import pytest
 from botmetry import LogSettings, Telemetry
 from midas.demo.servers import RedisServer
 from midas.errors import QueueUnavailable
-from midas.queue import AITaskQueue, LeaseKeeper, TaskStatus, connect, connect_from_thread
+from midas.queue import AITaskQueue, LeaseKeeper, TaskStatus
+from midas.redis import connect, connect_from_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from midas.errors import TaskTimeout, TaskUnknown
-from midas.queue import AITaskQueue, connect
+from midas.queue import AITaskQueue
+from midas.redis import connect
 
 
 async def until(condition, seconds=60.0):

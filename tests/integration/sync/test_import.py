@@ -11,7 +11,8 @@ from midas.ai import TASK
 from midas.confirmations import ConfirmationService
 from midas.demo.servers import RedisServer
 from midas.errors import QueueUnavailable, StatementError
-from midas.queue import AITaskQueue, connect
+from midas.queue import AITaskQueue
+from midas.redis import connect
 from midas.sync import SyncService
 
 HEADER = "Buchungstag;Empfänger;Verwendungszweck;Betrag;Saldo\n"

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 
 from midas.errors import StoreUnavailable, TaskFailed, TaskTimeout
-from midas.queue import LeaseKeeper, TaskStatus, connect_from_thread
+from midas.queue import LeaseKeeper, TaskStatus
+from midas.redis import connect_from_thread
 from midas.worker.blocking import in_thread
 from midas.worker.consumer import Consumer
 from midas.worker.store_gate import StoreGate

@@ -9,8 +9,9 @@ import pytest
 
 from midas.demo.servers import RedisServer
 from midas.errors import StatementError
-from midas.queue import AITaskQueue, connect
-from midas.queue.cancellation import end
+from midas.queue import AITaskQueue
+from midas.redis import connect
+from midas.redis.cancellation import end
 from midas.worker.duties import Duty, perform
 
 

@@ -13,7 +13,8 @@ import pytest
 from botmetry import ServerStartError
 from midas.demo.servers import PostgresServer, RedisServer
 from midas.errors import QueueUnavailable, SettingsError, StoreUnavailable
-from midas.queue import AITaskQueue, LeaseKeeper, connect, connect_from_thread
+from midas.queue import AITaskQueue, LeaseKeeper
+from midas.redis import connect, connect_from_thread
 from midas.settings import Settings
 from midas.store import migrations
 from midas.worker import run_worker

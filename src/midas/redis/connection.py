@@ -36,7 +36,7 @@ from redis.exceptions import (
 )
 
 from midas.errors import QueueUnavailable
-from midas.queue.cancellation import cancellations, raise_if_cancelled
+from midas.redis.cancellation import cancellations, raise_if_cancelled
 
 if TYPE_CHECKING:
     from botmetry import Telemetry

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.commands.core import AsyncScript
 
-    from midas.queue.connection import Availability
-    from midas.queue.scripts import Call, Script
+    from midas.redis.connection import Availability
+    from midas.redis.scripts import Call, Script
 
 
 class Sender:
