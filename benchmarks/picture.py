@@ -25,7 +25,7 @@ def draw(rows: list[dict], target: Path) -> None:
         axes.text(row["ratio"] + 0.01, place + 0.3, f"{row['ratio']:.3f}", fontsize=8, color="#22223b")
     axes.axvline(1.0, color="#adb5bd", linestyle=":", linewidth=1)
     axes.set_yticks(range(len(rows)), [row["claim"] for row in reversed(rows)], fontsize=8)
-    axes.set_xlabel("botmetry over the peer (1 = the peer); thin line: spread, thick tick: limit", fontsize=8)
+    axes.set_xlabel("ours over the peer's (1 = the peer's); thin line: spread, thick tick: limit", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(target, dpi=110)

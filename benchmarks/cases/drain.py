@@ -1,0 +1,64 @@
+"""How long a worker process takes for a no-op task of a backlog, result stored."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+
+import uvloop
+from queues.system import System, deadline, running, stopped, workers
+
+from midas.demo.processes import Child
+
+LOOK_SECONDS = 0.01
+
+
+async def fill(system: System, tasks: int) -> None:
+    """Add so many no-op tasks, in calls of at most 500."""
+    for first in range(0, tasks, 500):
+        await system.add_many(min(500, tasks - first))
+
+
+async def seconds_of_backlog(system: System, processes: list[Child], tasks: int) -> float:
+    """Return how long they take for a backlog that is there when they begin."""
+    with stopped(processes):
+        await fill(system, tasks)
+        assert await system.left() == tasks
+        start = perf_counter()
+    for _ in deadline():
+        if not await system.left():
+            break
+        await asyncio.sleep(LOOK_SECONDS)
+    return perf_counter() - start
+
+
+def _cost(name: str, tasks: int, processes: int = 1) -> float:
+    """Return the microseconds of a task."""
+
+    async def main() -> float:
+        async with running(name) as system, workers(system, processes) as started:
+            seconds = await seconds_of_backlog(system, started, tasks)
+            assert await system.client.dbsize() >= tasks, "a task has no result"
+            return seconds / tasks * 1e6
+
+    return uvloop.run(main())
+
+
+def midas() -> float:
+    """Ours."""
+    return _cost("midas", 40_000)
+
+
+def midas_four() -> float:
+    """Ours, four worker processes."""
+    return _cost("midas", 60_000, 4)
+
+
+def taskiq() -> float:
+    """Taskiq with Redis Streams."""
+    return _cost("taskiq", 6_000)
+
+
+def dramatiq() -> float:
+    """dramatiq, eight threads."""
+    return _cost("dramatiq", 6_000)
