@@ -1,4 +1,4 @@
-"""streaq on Redis Streams, started by its own command; its call for many is one pipeline."""
+"""streaq on Redis Streams, started by its own command, which logs each task; its call for many is one pipeline."""
 
 from __future__ import annotations
 
