@@ -1,19 +1,59 @@
-"""A queue of tasks on Redis, with priorities, leases and results; it knows nothing of what the tasks are about."""
+"""Queues of tasks on Redis, with priorities, leases and results; they know nothing of what the tasks are about."""
 
 from midas.queue.ai_task_queue import AITaskQueue
-from midas.queue.errors import InvalidTask, LeaseLost, UnreadableTask
+from midas.queue.errors import (
+    GiveUp,
+    InvalidTask,
+    LeaseLost,
+    NotDurable,
+    QueueFull,
+    Retry,
+    TaskCancelled,
+    UnreadableTask,
+    UnsafeServer,
+)
 from midas.queue.keeper import LeaseKeeper
 from midas.queue.keys import QueueKeys
+from midas.queue.streams import (
+    Batch,
+    DeadLetter,
+    Durability,
+    Limit,
+    NewTask,
+    Statistics,
+    StreamTask,
+    TaskPriority,
+    TaskQueue,
+    TaskQueueConfig,
+    Worker,
+)
 from midas.queue.tasks import DeadTask, Task, TaskStatus
 
 __all__ = [
     "AITaskQueue",
+    "Batch",
+    "DeadLetter",
     "DeadTask",
+    "Durability",
+    "GiveUp",
     "InvalidTask",
     "LeaseKeeper",
     "LeaseLost",
+    "Limit",
+    "NewTask",
+    "NotDurable",
+    "QueueFull",
     "QueueKeys",
+    "Retry",
+    "Statistics",
+    "StreamTask",
     "Task",
+    "TaskCancelled",
+    "TaskPriority",
+    "TaskQueue",
+    "TaskQueueConfig",
     "TaskStatus",
     "UnreadableTask",
+    "UnsafeServer",
+    "Worker",
 ]

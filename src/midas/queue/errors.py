@@ -1,12 +1,16 @@
-"""What only those who work with a queue from inside can do wrong; the errors of its users stand in ``midas.errors``.
+"""What goes wrong with a queue beyond what its users see, who find theirs in ``midas.errors``; and what handlers raise.
 
 ::
 
     QueueError
     ├── InvalidTask (ValueError)      a task that cannot be enqueued: nothing was sent
     ├── UnreadableTask (ValueError)   an envelope that cannot be decoded: wrong bytes or a version from the future
+    ├── QueueFull                     as many tasks wait as may: nothing was added
+    ├── NotDurable                    added, but not yet on as many disks or replicas as were asked for
+    ├── UnsafeServer                  a Redis that may throw tasks away, or is too old
     └── TaskError
-        └── LeaseLost                 the task is somebody else's now, or done: the caller's result was not taken
+        ├── LeaseLost                 the task is somebody else's now, or done: the caller's result was not taken
+        └── TaskCancelled             somebody did not want it any more
 """
 
 from __future__ import annotations
@@ -26,3 +30,50 @@ class LeaseLost(TaskError):  # noqa: N818 -- see above
     """The caller does not own the task any more, so what it wanted to say about it was refused."""
 
     happened = "is not owned by this delivery any more"
+
+
+class TaskCancelled(TaskError):  # noqa: N818 -- see above
+    """The task was cancelled before it was done."""
+
+    happened = "was cancelled"
+
+
+class QueueFull(QueueError):  # noqa: N818 -- see above
+    """As many tasks wait as may; nothing was added.
+
+    Attributes:
+        queue: The queue's name.
+        most: How many may wait.
+    """
+
+    def __init__(self, queue: str, most: int) -> None:
+        super().__init__(
+            f"the queue {queue!r} is full: {most} tasks may wait. Try again later, start workers, or raise max_waiting"
+        )
+        self.queue = queue
+        self.most = most
+
+
+class NotDurable(QueueError):  # noqa: N818 -- see above
+    """The tasks are in the queue, but Redis did not confirm in time that enough disks or replicas have them."""
+
+
+class UnsafeServer(QueueError):  # noqa: N818 -- see above
+    """The Redis server is set up so that tasks would be lost, or cannot do what the queue needs."""
+
+
+class Retry(Exception):  # noqa: N818 -- raised by handlers, to say what is to be done
+    """Raised by a handler: run the task again.
+
+    Args:
+        reason: Why, for the task's history.
+        delay: Seconds until then; the usual pause where it is None.
+    """
+
+    def __init__(self, reason: str = "asked for", delay: float | None = None) -> None:
+        super().__init__(reason)
+        self.delay = delay
+
+
+class GiveUp(Exception):  # noqa: N818 -- raised by handlers, to say what is to be done
+    """Raised by a handler: no further run would help. The task goes to the dead letters at once."""

@@ -20,13 +20,14 @@ _MOST_SECONDS: Final = 30 * 86_400.0
 
 
 class TaskStatus(StrEnum):
-    """PENDING, then PROCESSING, then one of COMPLETED, FAILED and TIMEOUT."""
+    """PENDING, then PROCESSING, then one of COMPLETED, FAILED, TIMEOUT and, in a streams queue, CANCELLED."""
 
     PENDING = "PENDING"
     PROCESSING = "PROCESSING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     TIMEOUT = "TIMEOUT"
+    CANCELLED = "CANCELLED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,30 @@ def check_task(task_type: str, task_id: str, priority: int) -> None:
     Raises:
         InvalidTask: The type, the id or the priority is impossible.
     """
-    if not _TYPE.fullmatch(task_type):
-        raise InvalidTask(f"a task type is called like 'categorize_transaction' and not {task_type!r}")
-    if not _ID.fullmatch(task_id):
-        raise InvalidTask(f"a task id is 1 to 128 letters, digits and any of _.:- and not {task_id!r}")
+    check_type(task_type)
+    check_id(task_id)
     if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= MOST_URGENT:
         raise InvalidTask(f"a priority is a whole number from 0 to {MOST_URGENT} and not {priority!r}")
+
+
+def check_type(task_type: str) -> None:
+    """Refuse a type that could not be a label.
+
+    Raises:
+        InvalidTask: It is not a lower-case letter and up to 63 lower-case letters, digits, ``_`` and ``.``.
+    """
+    if not _TYPE.fullmatch(task_type):
+        raise InvalidTask(f"a task type is called like 'categorize_transaction' and not {task_type!r}")
+
+
+def check_id(task_id: str) -> None:
+    """Refuse an id that could not be part of a key.
+
+    Raises:
+        InvalidTask: It is not 1 to 128 letters, digits and any of ``_.:-``.
+    """
+    if not _ID.fullmatch(task_id):
+        raise InvalidTask(f"a task id is 1 to 128 letters, digits and any of _.:- and not {task_id!r}")
 
 
 def milliseconds(seconds: float, name: str) -> int:

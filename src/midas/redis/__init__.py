@@ -1,20 +1,34 @@
 """Redis as a server that goes away and comes back, and its scripts as data; what the queue and the sagas stand on."""
 
 from midas.redis.cancellation import cancellations, end, raise_if_cancelled
-from midas.redis.connection import Availability, connect, connect_from_thread, place_of, pool_state, reason_of
+from midas.redis.connection import (
+    SOCKET_SECONDS,
+    Availability,
+    connect,
+    connect_from_thread,
+    place_of,
+    pool_state,
+    reason_of,
+)
+from midas.redis.duties import Duty, perform
 from midas.redis.scripts import Argument, Call, Script
 from midas.redis.sender import Sender
+from midas.redis.subscription import Subscription
 
 __all__ = [
+    "SOCKET_SECONDS",
     "Argument",
     "Availability",
     "Call",
+    "Duty",
     "Script",
     "Sender",
+    "Subscription",
     "cancellations",
     "connect",
     "connect_from_thread",
     "end",
+    "perform",
     "place_of",
     "pool_state",
     "raise_if_cancelled",

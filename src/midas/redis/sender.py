@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from redis.asyncio import Redis
     from redis.commands.core import AsyncScript
 
@@ -42,3 +44,25 @@ class Sender:
         return await self._availability.ask(
             call.script.operation, lambda: script(keys=call.keys, args=call.arguments), within=within
         )
+
+    async def send_and_wait(self, call: Call, wait: Sequence[str | int], *, within: float) -> tuple[Any, Any]:
+        """Send a call and, on the same connection, a ``WAIT`` or ``WAITAOF``; give both replies.
+
+        Args:
+            call: What to do.
+            wait: The command that waits.
+            within: See ``send``.
+
+        Raises:
+            QueueUnavailable: Redis is away.
+        """
+        script = self._client.register_script(call.script.text)
+
+        async def both() -> Any:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                await script(keys=call.keys, args=call.arguments, client=pipeline)
+                pipeline.execute_command(*wait)
+                return await pipeline.execute()
+
+        reply, confirmed = await self._availability.ask(call.script.operation, both, within=within)
+        return reply, confirmed

@@ -17,10 +17,10 @@ from midas.errors import SettingsError, StoreUnavailable
 from midas.queue import AITaskQueue, LeaseKeeper
 from midas.redis import connect, connect_from_thread, pool_state
 from midas.redis.cancellation import end
+from midas.redis.duties import Duty, perform
 from midas.store import open_store
 from midas.sync import SyncService
 from midas.worker.consumer import Consumer
-from midas.worker.duties import Duty, perform
 from midas.worker.handlers import Services, handlers
 from midas.worker.store_gate import StoreGate
 

@@ -12,7 +12,7 @@ from midas.errors import StatementError
 from midas.queue import AITaskQueue
 from midas.redis import connect
 from midas.redis.cancellation import end
-from midas.worker.duties import Duty, perform
+from midas.redis.duties import Duty, perform
 
 
 @asynccontextmanager

@@ -1,0 +1,51 @@
+"""Checks a new task, and makes of it what ``add.lua`` reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from midas.queue.errors import InvalidTask
+from midas.queue.streams.messages import Head, pack_body, pack_head
+from midas.queue.streams.task import check_unique_key, make_id, stream_of
+from midas.queue.tasks import check_id, check_type, milliseconds
+
+if TYPE_CHECKING:
+    from midas.queue.streams.calls import Addition, Clock
+    from midas.queue.streams.config import TaskQueueConfig
+    from midas.queue.streams.task import NewTask
+
+
+def addition_of(
+    new: NewTask, config: TaskQueueConfig, carrier: dict[str, str], clock: Clock | None
+) -> Addition:
+    """Check a task and pack it.
+
+    Raises:
+        InvalidTask: It is impossible.
+    """
+    check_type(new.task_type)
+    if new.task_id is not None:
+        check_id(new.task_id)
+    if new.unique_key is not None:
+        check_unique_key(new.unique_key)
+    stream = stream_of(new.priority)
+    retries = config.max_retries if new.max_retries is None else new.max_retries
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise InvalidTask(f"max_retries is a whole number, 0 or more, and not {retries!r}")
+    delay = new.delay_ms()
+    timeout = config.default_timeout if new.timeout is None else new.timeout
+    task_id = new.task_id or make_id()
+    head = Head(
+        task_id,
+        new.task_type,
+        0,
+        0,
+        0 if clock is None else round(clock() * 1000) + delay,
+        0 if new.expires is None else milliseconds(new.expires, "an expiry"),
+        milliseconds(timeout, "a timeout"),
+        retries,
+        new.unique_key or "",
+        [],
+    )
+    body = pack_body(new.task_type, new.payload, carrier)
+    return stream, task_id, pack_head(head), body, delay, head.unique, int(new.task_id is not None)

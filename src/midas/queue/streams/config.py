@@ -1,0 +1,172 @@
+"""What a streams queue is made with, checked when it is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+from midas.queue.errors import InvalidTask
+from midas.queue.tasks import milliseconds
+
+_GROUP_CHARACTERS: Final = 64
+
+
+class TaskPriority(IntEnum):
+    """How urgent a task is; each has a stream of its own, and four times the share of the next."""
+
+    CRITICAL = 100
+    HIGH = 75
+    NORMAL = 50
+    LOW = 25
+
+
+PRIORITIES: Final = tuple(TaskPriority)
+"""In the order of their streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much of one task type may happen, in all workers together.
+
+    Attributes:
+        concurrency: Runs at a time; None for any number. Others wait in line of their own and hold up nobody.
+        per_second: Starts a second; None for any number. Others get a moment of their own.
+        burst: Starts at once after a pause, where there is a rate.
+    """
+
+    concurrency: int | None = None
+    per_second: float | None = None
+    burst: int = 1
+
+    def __post_init__(self) -> None:
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ValueError(f"a concurrency is 1 or more and not {self.concurrency!r}")
+        if self.per_second is not None and not 0 < self.per_second < math.inf:
+            raise ValueError(f"a rate is a number a second above 0 and not {self.per_second!r}")
+        if self.burst < 1:
+            raise ValueError(f"a burst is 1 or more and not {self.burst!r}")
+
+    @property
+    def script_values(self) -> tuple[int, float, float]:
+        """Concurrency or 0, ms between two starts or 0, ms that may be caught up with."""
+        interval = 0.0 if self.per_second is None else 1000 / self.per_second
+        return self.concurrency or 0, interval, interval * (self.burst - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durability:
+    """When a task counts as added.
+
+    Redis answers before it has written to disk or to a replica. With ``appendfsync everysec`` a crash of the machine
+    can take the last second along, and a failover whatever the new master had not received. Whoever cannot bear that
+    waits here: an ``add`` returns when so many have the task.
+
+    Attributes:
+        replicas: Replicas that must have received it (``WAIT``).
+        local_disk: Whether the master must have synced it to its append-only file (``WAITAOF``, Redis 7.2 and later).
+        timeout: Seconds after which ``NotDurable`` is raised. The task is in the queue nevertheless.
+    """
+
+    replicas: int = 0
+    local_disk: bool = False
+    timeout: float = 1.0
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is anything to wait for."""
+        return self.replicas > 0 or self.local_disk
+
+    @property
+    def wait_command(self) -> tuple[str | int, ...]:
+        """The Redis command that waits."""
+        patience = round(self.timeout * 1000)
+        if self.local_disk:
+            return ("WAITAOF", 1, self.replicas, patience)
+        return ("WAIT", self.replicas, patience)
+
+    def is_reached(self, confirmed: int | Sequence[int]) -> bool:
+        """Whether what Redis confirmed is enough: replicas, or local disks and replicas' disks."""
+        if isinstance(confirmed, int):
+            return confirmed >= self.replicas
+        disks, replicas = confirmed
+        return disks >= 1 and replicas >= self.replicas
+
+    def __str__(self) -> str:
+        return f"{'its disk and ' if self.local_disk else ''}{self.replicas} replicas"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQueueConfig:
+    """One queue.
+
+    Attributes:
+        redis_url: ``redis://``, ``rediss://`` or ``unix://``.
+        name: A lower-case letter, then lower-case letters, digits, ``_`` and ``-``.
+        consumer_group: The group of the streams; all workers of a queue share it.
+        batch_size: Tasks that one call takes, adds or ends at most: 1..500.
+        max_retries: Runs after the first that a task gets when it fails.
+        max_deliveries: A task that so many workers took and died with is given up.
+        retry_seconds: The first pause before a retry is 0 to this long, and each further up to twice as long.
+        longest_retry_seconds: At most so long.
+        default_timeout: Seconds that one run may take unless the task says otherwise.
+        lease_seconds: Seconds without a sign of life after which a worker counts as dead.
+        result_ttl: Seconds that results are kept; 0 keeps none.
+        known_seconds: For so long a task id that a caller gave is recognised when it is given again.
+        max_waiting: Tasks that may wait; past that ``add_task`` raises ``QueueFull``. 0 for any number.
+        age_limit_seconds: A priority whose first task waits longer gets the share of HIGH.
+        limits: By task type.
+        durability: When a task counts as added.
+
+    Raises:
+        ValueError: A value is impossible.
+    """
+
+    redis_url: str = "redis://localhost:6379/0"
+    consumer_group: str = "workers"
+    batch_size: int = 100
+    name: str = "tasks"
+    max_retries: int = 3
+    max_deliveries: int = 5
+    retry_seconds: float = 1.0
+    longest_retry_seconds: float = 300.0
+    default_timeout: float = 300.0
+    lease_seconds: float = 30.0
+    result_ttl: float = 3_600.0
+    known_seconds: float = 86_400.0
+    max_waiting: int = 1_000_000
+    age_limit_seconds: float = 300.0
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    durability: Durability = field(default_factory=Durability)
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.consumer_group) <= _GROUP_CHARACTERS:
+            raise ValueError(
+                f"a consumer group has 1 to {_GROUP_CHARACTERS} characters: {self.consumer_group!r}"
+            )
+        _check_whole("batch_size", self.batch_size, 1, 500)
+        _check_whole("max_retries", self.max_retries, 0, 1_000)
+        _check_whole("max_deliveries", self.max_deliveries, 1, 1_000)
+        _check_whole("max_waiting", self.max_waiting, 0, 2**53)
+        for name in (
+            "retry_seconds",
+            "longest_retry_seconds",
+            "result_ttl",
+            "known_seconds",
+            "age_limit_seconds",
+        ):
+            seconds = getattr(self, name)
+            if not 0 <= seconds < math.inf:
+                raise ValueError(f"{name} is a number of seconds, 0 or more, and not {seconds!r}")
+        for name in ("default_timeout", "lease_seconds"):
+            try:
+                milliseconds(getattr(self, name), name)
+            except InvalidTask as error:
+                raise ValueError(str(error)) from None
+
+
+def _check_whole(name: str, value: object, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name} is a whole number from {least} to {most} and not {value!r}")

@@ -1,0 +1,146 @@
+-- What all scripts share. KEYS as keys.py lists them; after those, in some scripts, one result key a task.
+-- ARGV: now ('' for this server's clock), consumer group, then the script's own.
+--
+-- A task is in exactly one place: an entry of a stream that nobody read (waiting), an entry in the list of pending ones
+-- (in flight), a card in DELAYED or PARKED, a grave in DEAD, or it has ended. An entry is never claimed by a second
+-- reader: it is taken out and appended anew, under a new id. So the id of an entry stands for one delivery, and whoever
+-- can still acknowledge it owns the task.
+
+local DELAYED, CARDS, PARKED, BUSY, PACE, LIVE, UNIQUE, KNOWN, CANCELLED, AWAITED, ALIVE, DEAD, GRAVES, STATS, TURNS, MARKER =
+  unpack(KEYS, 9, 24)
+local PRIORITIES, STREAM_COUNT, FIRST_RESULT = 4, 8, 24
+local GROUP = ARGV[2]
+
+local function read_clock()
+  if ARGV[1] ~= '' then
+    return tonumber(ARGV[1])
+  end
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local now = read_clock()
+
+local function channel(name)
+  return string.match(DEAD, '^{.-}:') .. name
+end
+
+-- tostring() keeps 14 digits.
+local function exact(number)
+  return string.format('%.0f', number)
+end
+
+local function count(name, number)
+  if number ~= 0 then
+    redis.call('HINCRBY', STATS, name, number)
+  end
+end
+
+local function wake_one_worker()
+  redis.call('ZADD', MARKER, 0, 'ready')
+end
+
+-- Runs a command that needs the group, and makes the group where it is missing: after a flush, say.
+local function with_group(index, ...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err and string.find(reply.err, 'NOGROUP', 1, true) then
+    redis.call('XGROUP', 'CREATE', KEYS[index], GROUP, '0', 'MKSTREAM')
+    reply = redis.pcall(...)
+  end
+  if type(reply) == 'table' and reply.err then
+    error(reply)
+  end
+  return reply
+end
+
+-- Streams 1 to 4 hold what is new, by priority, and 5 to 8 what came back, which stands before the new.
+local function append(index, id, head, body)
+  local entry = redis.call('XADD', KEYS[index], '*', 'h', head, 'b', body)
+  redis.call('HSET', LIVE, id, index .. ' ' .. entry)
+end
+
+local function came_back(index)
+  return index > PRIORITIES and index or index + PRIORITIES
+end
+
+local function put_aside(set, score, member, id, index, head, body)
+  redis.call('HSET', CARDS, id, cmsgpack.pack({ index, head, body }))
+  redis.call('ZADD', set, score, member)
+end
+
+local function delay(due, id, index, head, body)
+  put_aside(DELAYED, exact(due), id, id, index, head, body)
+  redis.call('HSET', LIVE, id, 'delayed')
+end
+
+local function take_card(id)
+  local card = redis.call('HGET', CARDS, id)
+  if not card then
+    return nil
+  end
+  redis.call('HDEL', CARDS, id)
+  return unpack(cmsgpack.unpack(card))
+end
+
+-- Takes an entry out, if it is still in flight. Gives head and body, or nil.
+local function release(index, entry)
+  if with_group(index, 'XACK', KEYS[index], GROUP, entry) == 0 then
+    return nil
+  end
+  local found = redis.call('XRANGE', KEYS[index], entry, entry)[1]
+  redis.call('XDEL', KEYS[index], entry)
+  return found and found[2][2] or '', found and found[2][4] or ''
+end
+
+-- A type with a limit lets the next of its parked tasks go on.
+local function let_next(task_type, id)
+  redis.call('ZREM', BUSY, task_type .. '\0' .. id)
+  local first = redis.call('ZRANGEBYLEX', PARKED, '[' .. task_type .. '\0', '(' .. task_type .. '\1', 'LIMIT', 0, 1)[1]
+  if first then
+    redis.call('ZREM', PARKED, first)
+    local parked = string.sub(first, #task_type + 18)
+    local index, head, body = take_card(parked)
+    if index then
+      append(came_back(index), parked, head, body)
+      wake_one_worker()
+    end
+  end
+end
+
+local function conclude(id, unique, result, outcome, ttl)
+  redis.call('HDEL', LIVE, id)
+  if unique ~= '' and redis.call('HGET', UNIQUE, unique) == id then
+    redis.call('HDEL', UNIQUE, unique)
+  end
+  if tonumber(ttl) > 0 then
+    redis.call('SET', result, outcome, 'PX', ttl)
+  end
+  if redis.call('ZREM', AWAITED, id) == 1 then
+    redis.call('PUBLISH', channel('ended'), id)
+  end
+end
+
+-- The first entry that nobody read yet, as {entry, fields}, or nil.
+local function first_waiting(index)
+  local groups = redis.pcall('XINFO', 'GROUPS', KEYS[index])
+  if groups.err then
+    return nil
+  end
+  local after = '0-0'
+  for _, group in ipairs(groups) do
+    if group[2] == GROUP then
+      for position = 1, #group, 2 do
+        if group[position] == 'last-delivered-id' then
+          after = group[position + 1]
+        end
+      end
+    end
+  end
+  return redis.call('XRANGE', KEYS[index], '(' .. after, '+', 'COUNT', 1)[1]
+end
+
+-- When a waiting entry was enqueued: what came back carries it, what is new has it in its id.
+local function enqueued_at(entry)
+  local told = cmsgpack.unpack(entry[2][2])[5]
+  return told > 0 and told or tonumber(string.match(entry[1], '^%d+'))
+end

@@ -1,0 +1,159 @@
+-- waiting -> in flight. Arguments: consumer, lease ms, free slots, how many more may be held, age limit ms, limits (JSON: type
+-- to {concurrency or 0, ms between two or 0, burst ms}; '' for none).
+-- Returns {now, ms until the next delayed task is due or -1, stream, entry, head, body, stream, ...}.
+--
+-- Each priority gets four times the share of the next. What one cannot use the others get. A stream whose first task has
+-- waited longer than the age limit gets the share of HIGH, so LOW is never shut out, however much there is of the others.
+local consumer, lease, slots, more = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local age_limit, limits = tonumber(ARGV[7]), ARGV[8] ~= '' and cjson.decode(ARGV[8])
+local WEIGHTS, AGED_WEIGHT, LOOK_AT_AGES_MS = { 64, 16, 4, 1 }, 16, 1000
+local reply, held = { now, -1 }, 0
+
+redis.call('ZADD', ALIVE, exact(now + lease), consumer)
+
+local function promote()
+  if redis.call('ZCARD', DELAYED) == 0 then
+    return
+  end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', exact(now), 'LIMIT', 0, 200)) do
+    redis.call('ZREM', DELAYED, id)
+    local index, head, body = take_card(id)
+    if index then
+      append(came_back(index), id, head, body)
+    end
+  end
+  local nearest = redis.call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
+  reply[2] = nearest[2] and math.max(0, tonumber(nearest[2]) - now) or -1
+end
+
+local function set_back(index, entry, head, body)
+  with_group(index, 'XACK', KEYS[index], GROUP, entry)
+  redis.call('XDEL', KEYS[index], entry)
+end
+
+-- Whether a task of a limited type may run now. One that may not is parked, or delayed to the moment that is its own.
+local function may_run(index, entry, head, body)
+  local fields = cmsgpack.unpack(head)
+  local id, task_type = fields[1], fields[2]
+  local limit = limits[task_type]
+  if not limit then
+    return true
+  end
+  local concurrency, interval, burst = limit[1], limit[2], limit[3]
+  if concurrency > 0 then
+    local busy = redis.call('ZLEXCOUNT', BUSY, '[' .. task_type .. '\0', '(' .. task_type .. '\1')
+    if busy >= concurrency then
+      local place = task_type .. '\0' .. string.format('%016.0f', redis.call('HINCRBY', TURNS, 'parked', 1)) .. id
+      set_back(index, entry)
+      put_aside(PARKED, 0, place, id, index, head, body)
+      redis.call('HSET', LIVE, id, 'parked ' .. place)
+      return false
+    end
+  end
+  if interval > 0 and redis.call('HDEL', PACE, 'paid ' .. id) == 0 then
+    -- A leaky bucket as a queue: everyone gets a moment, and comes back at that.
+    local moment = math.max(now - burst, tonumber(redis.call('HGET', PACE, task_type) or '0'))
+    redis.call('HSET', PACE, task_type, exact(moment + interval))
+    if moment > now then
+      redis.call('HSET', PACE, 'paid ' .. id, 1)
+      set_back(index, entry)
+      delay(moment, id, index, head, body)
+      return false
+    end
+  end
+  if concurrency > 0 then
+    redis.call('ZADD', BUSY, 0, task_type .. '\0' .. id)
+  end
+  return true
+end
+
+local function read(index, most)
+  if most <= 0 then
+    return 0
+  end
+  local found = with_group(index, 'XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', most, 'STREAMS', KEYS[index], '>')
+  if not found then
+    return 0
+  end
+  local entries = found[1][2]
+  for _, entry in ipairs(entries) do
+    local head, body = entry[2][2], entry[2][4]
+    if not limits or may_run(index, entry[1], head, body) then
+      local size = #reply
+      reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4] = index, entry[1], head, body
+      held = held + 1
+    end
+  end
+  return #entries
+end
+
+-- What came back may have brought its worker down: it is held only where it starts at once.
+local function read_priority(priority, most)
+  local got = read(priority + PRIORITIES, math.min(most, slots - held))
+  return got + read(priority, most - got)
+end
+
+local function weigh()
+  local kept = redis.call('HMGET', TURNS, 'looked', 'aged', 'credit')
+  local aged = kept[2] or ''
+  if age_limit > 0 and now - tonumber(kept[1] or '0') >= LOOK_AT_AGES_MS then
+    aged = ''
+    for priority = 2, PRIORITIES do
+      local first = first_waiting(priority)
+      if first and now - enqueued_at(first) > age_limit then
+        aged = aged .. priority
+      end
+    end
+    redis.call('HSET', TURNS, 'looked', exact(now), 'aged', aged)
+  end
+  local weights = {}
+  for priority, weight in ipairs(WEIGHTS) do
+    local is_aged = string.find(aged, priority, 1, true)
+    weights[priority] = is_aged and math.max(weight, AGED_WEIGHT) or weight
+  end
+  return weights, kept[3] and cmsgpack.unpack(kept[3]) or { 0, 0, 0, 0 }
+end
+
+-- Smooth weighted round robin, as nginx has it: the richest is served and pays what all were given.
+local function share(places, open, weights, credit)
+  local shares = { 0, 0, 0, 0 }
+  local total = 0
+  for priority in pairs(open) do
+    total = total + weights[priority]
+  end
+  for _ = 1, places do
+    local best
+    for priority = 1, PRIORITIES do
+      if open[priority] then
+        credit[priority] = credit[priority] + weights[priority]
+        if not best or credit[priority] > credit[best] then
+          best = priority
+        end
+      end
+    end
+    credit[best] = credit[best] - total
+    shares[best] = shares[best] + 1
+  end
+  return shares
+end
+
+promote()
+local weights, credit = weigh()
+local open, open_count, left = { true, true, true, true }, PRIORITIES, slots + more
+while left > 0 and open_count > 0 do
+  local shares = share(left, open, weights, credit)
+  for priority = 1, PRIORITIES do
+    if shares[priority] > 0 then
+      local got = read_priority(priority, shares[priority])
+      left = left - got
+      if got < shares[priority] then
+        open[priority], open_count, credit[priority] = nil, open_count - 1, 0
+      end
+    end
+  end
+end
+redis.call('HSET', TURNS, 'credit', cmsgpack.pack(credit))
+if left <= 0 then
+  wake_one_worker()
+end
+return reply

@@ -1,0 +1,372 @@
+"""A queue of tasks on Redis Streams: what is added is done at least once and ends exactly once, whoever dies.
+
+A task is in a stream, in the delayed set, parked, in flight with a reader, in the dead letters, or done; every move
+between these is one script on the Redis server. A delivery is an entry of a stream, and an entry is never given to a
+second reader: a task that comes back gets a new entry. So whoever can still acknowledge an entry owns the task, and the
+end that somebody else wants to give it is refused.
+
+What Redis keeps, the queue keeps. It keeps what its settings say: with ``appendonly yes`` and ``appendfsync always``
+everything that was answered; with ``everysec`` a crash of the machine may take the last second along, a crash of the
+process nothing; a failover takes along what the replica had not received. ``Durability`` makes ``add_task`` wait for
+disk or replicas (``WAITAOF``, ``WAIT``), which closes the first gap and narrows the second: Redis does not promise that
+the replica which was waited for is the one that becomes master.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+from botmetry import LogSettings, QueueState, Telemetry
+from midas.errors import QueueUnavailable, ResultExpired, TaskFailed, TaskTimeout, TaskUnknown
+from midas.queue.completions import Completions
+from midas.queue.errors import NotDurable, QueueFull, TaskCancelled
+from midas.queue.streams.additions import addition_of
+from midas.queue.streams.calls import Calls
+from midas.queue.streams.config import TaskPriority, TaskQueueConfig
+from midas.queue.streams.dead_letters import DeadLetters
+from midas.queue.streams.group_commit import GroupCommit
+from midas.queue.streams.keys import StreamKeys
+from midas.queue.streams.messages import pack_outcome, unpack_outcome
+from midas.queue.streams.recovery import recover
+from midas.queue.streams.server import check_server
+from midas.queue.streams.statistics import Statistics, statistics_of
+from midas.queue.streams.task import NewTask, made_at
+from midas.queue.tasks import TaskStatus
+from midas.redis import SOCKET_SECONDS, Availability, Sender, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from midas.queue.streams.calls import Addition, Clock
+    from midas.redis import Call
+
+_MOST_IN_A_CALL: Final = 500
+"""Tasks that one script call adds: it holds up the server for a millisecond or two."""
+_ANSWER_SECONDS: Final = 1.0
+"""Callers with a person waiting learn after a second that Redis is away."""
+_WORKER_SECONDS: Final = 2 * SOCKET_SECONDS
+
+
+class TaskQueue(DeadLetters):
+    """One queue, as those see it who add tasks, wait for them and look after them; ``Worker`` runs them.
+
+    Use it as an async context manager.
+
+    Args:
+        config: Which queue, and how it behaves; a Redis address will do for the rest of the defaults.
+        telemetry: Where tasks are counted and logged; None for nowhere.
+        clock: For tests: the time in seconds since 1970. None takes the Redis server's, which all processes share.
+        max_connections: Connections to Redis at most.
+
+    Raises:
+        ValueError: The address is none.
+    """
+
+    def __init__(
+        self,
+        config: TaskQueueConfig | None = None,
+        telemetry: Telemetry | None = None,
+        *,
+        clock: Clock | None = None,
+        max_connections: int = 64,
+    ) -> None:
+        self.config = config or TaskQueueConfig()
+        self.telemetry = telemetry or Telemetry(service="queue", log=LogSettings(output="none"))
+        self.keys = StreamKeys(self.config.name)
+        self.calls = Calls(self.keys, self.config, clock)
+        self.redis = connect(self.config.redis_url, max_connections=max_connections)
+        self.availability = Availability(self.redis, self.telemetry)
+        self.refusals = 0
+        """Settlements of this process that came too late: somebody else had the task by then."""
+        self._clock = clock
+        self._sender = Sender(self.redis, self.availability)
+        self._additions: GroupCommit[Addition, str] = GroupCommit(self._send_additions, _MOST_IN_A_CALL)
+        self._completions = Completions(self.redis, self.keys.ended, self.availability)
+
+    @property
+    def name(self) -> str:
+        """The queue's name, a label of its metrics."""
+        return self.config.name
+
+    async def __aenter__(self) -> Self:
+        """Look at the server.
+
+        Raises:
+            QueueUnavailable: It does not answer.
+            UnsafeServer: It would lose tasks.
+        """
+        try:
+            await check_server(self.redis, self.availability, needs_waitaof=self.config.durability.local_disk)
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of Redis. Nothing happens to the tasks."""
+        await self._additions.drain()
+        await self._completions.aclose()
+        await self.redis.aclose()
+
+    # Adding ------------------------------------------------------------------------------------------------
+
+    async def add_task(
+        self,
+        task_type: str,
+        payload: dict[str, Any] | None = None,
+        priority: int = TaskPriority.NORMAL,
+        *,
+        delay: float = 0.0,
+        at: datetime | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 -- the task's, not this call's
+        expires: float | None = None,
+        unique_key: str | None = None,
+        task_id: str | None = None,
+        max_retries: int | None = None,
+    ) -> str:
+        """Add a task and give its id. The caller's trace and log context travel with it.
+
+        What is added at the same time, by many callers, goes to Redis in one call. ``NewTask`` says what the arguments
+        are. With a ``unique_key`` that a live task has, or a ``task_id`` that is known, nothing is added, and the id
+        is that of the task which is there.
+
+        Raises:
+            InvalidTask: The task is impossible; nothing was sent.
+            QueueFull: As many tasks wait as may.
+            NotDurable: It was added, and ``durability`` was not reached.
+            QueueUnavailable: Redis did not answer within a second. The task may have been added nevertheless, so
+                repeat with the same ``task_id``, or tell the user.
+        """
+        new = NewTask(
+            task_type,
+            payload or {},
+            priority,
+            delay,
+            at,
+            timeout,
+            expires,
+            unique_key,
+            task_id,
+            max_retries,
+        )
+        addition = addition_of(new, self.config, self.telemetry.carrier(), self._clock)
+        there = await self._additions.send(addition)
+        return self._added(new, addition, there)
+
+    async def add_tasks(self, tasks: Sequence[NewTask]) -> list[str]:
+        """Add many tasks and give their ids, in their order. Each 500 of them are one call.
+
+        Raises:
+            InvalidTask: One of them is impossible; nothing was sent.
+            QueueFull: As many tasks wait as may. What the calls before had added stays.
+            NotDurable: See ``add_task``.
+            QueueUnavailable: See ``add_task``.
+        """
+        carrier = self.telemetry.carrier()
+        additions = [addition_of(new, self.config, carrier, self._clock) for new in tasks]
+        ids: list[str] = []
+        for start in range(0, len(additions), _MOST_IN_A_CALL):
+            group = additions[start : start + _MOST_IN_A_CALL]
+            replies = await self._send_additions(group)
+            ids += [
+                self._added(new, addition, there)
+                for new, addition, there in zip(tasks[start:], group, replies, strict=False)
+            ]
+        return ids
+
+    # Waiting -----------------------------------------------------------------------------------------------
+
+    async def get_result(self, task_id: str, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        """Wait for a task's end, woken by it, and give its result. Any number of callers may wait for one task.
+
+        Args:
+            task_id: Which task.
+            timeout: Seconds to wait; the queue's default for a run where it is None.
+
+        Raises:
+            TaskFailed: It failed for good; ``reason`` says why.
+            TaskTimeout: Its last run took too long, or it was not begun in time; or it is not finished, and the
+                caller's seconds are over.
+            TaskCancelled: It was cancelled.
+            TaskUnknown: It was never added.
+            ResultExpired: It ended more than ``result_ttl`` ago.
+            QueueUnavailable: Redis was away when the caller's seconds were over.
+        """
+        limit = self.config.default_timeout if timeout is None else timeout
+        deadline = time.monotonic() + limit
+        async with self._completions.watching(task_id, at_most=limit) as woken:
+            while True:
+                woken.clear()
+                left = deadline - time.monotonic()
+                try:
+                    state, outcome = await self._look(task_id, max(left, 0.0))
+                except QueueUnavailable:
+                    if left <= 0:
+                        raise
+                    await self.availability.pause(at_most=left)
+                    continue
+                if state == "ENDED":
+                    return _result(task_id, outcome)
+                self._check_known(task_id, state)
+                if left <= 0:
+                    raise TaskTimeout(task_id, f"it is {state} after {limit:g} s")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await woken.wait()
+
+    async def get_task_status(self, task_id: str) -> TaskStatus:
+        """Say where a task is.
+
+        Raises:
+            TaskUnknown: It was never added.
+            ResultExpired: It ended more than ``result_ttl`` ago.
+            QueueUnavailable: Redis did not answer within a second.
+        """
+        state, outcome = await self._look(task_id, 0.0)
+        if state == "ENDED":
+            return TaskStatus(unpack_outcome(outcome)[0].state)
+        self._check_known(task_id, state)
+        return TaskStatus(state)
+
+    async def cancel(self, task_id: str) -> bool:
+        """Cancel a task: one that waits ends now, of one that runs the worker is told. False if it had ended already.
+
+        A function that runs in a thread cannot be stopped; its result is thrown away.
+
+        Raises:
+            TaskUnknown: There is no such task, or it ended long ago.
+            QueueUnavailable: Redis did not answer within a second.
+        """
+        outcome = pack_outcome(TaskStatus.CANCELLED, "", reason="cancelled before it ran")
+        reply: str = (await self.ask(self.calls.cancel(task_id, outcome))).decode()
+        if reply == "unknown":
+            raise TaskUnknown(task_id)
+        return reply != "ended"
+
+    # Looking after -----------------------------------------------------------------------------------------
+
+    async def statistics(self) -> Statistics:
+        """Say how much is where, and what was done how often since the queue was made.
+
+        Raises:
+            QueueUnavailable: Redis did not answer within a second.
+        """
+        return statistics_of(await self.ask(self.calls.measure()))
+
+    async def state(self) -> QueueState:
+        """Measure the queue where it is, in Redis: made for ``telemetry.queue.watch``.
+
+        Raises:
+            QueueUnavailable: Redis did not answer within a second.
+        """
+        return (await self.statistics()).state()
+
+    async def recover(self) -> int:
+        """Give the tasks of dead workers back, and give their number. Workers do it; it may be done by hand.
+
+        Raises:
+            QueueUnavailable: Redis did not answer within ten seconds.
+        """
+        return await recover(self)
+
+    async def cancelled_ids(self) -> list[str]:
+        """The ids of running tasks that shall stop."""
+        members = partial(self.redis.zrange, self.keys.cancelled_ids, 0, -1)
+        found = await self.availability.ask("", cast("Any", members), within=_WORKER_SECONDS)
+        return [task_id.decode() for task_id in cast("list[bytes]", found)]
+
+    # For workers -------------------------------------------------------------------------------------------
+
+    async def ask(self, call: Call) -> Any:
+        """Send a call for which a person may be waiting."""
+        return await self._sender.send(call, within=_ANSWER_SECONDS)
+
+    async def send(self, call: Call) -> Any:
+        """Send a worker's call."""
+        return await self._sender.send(call, within=_WORKER_SECONDS)
+
+    def milliseconds_of(self, entry: str) -> int:
+        """When an entry was made, ms since 1970 by the queue's clock."""
+        if self._clock is not None:
+            return round(self._clock() * 1000)
+        return int(entry.partition("-")[0])
+
+    def note_dead(self, task_id: str, task_type: str, reason: str) -> None:
+        """Count and log a task that was given up."""
+        self.telemetry.queue.dead_lettered(self.name)
+        self.telemetry.log.error(
+            "queue.task_dead_lettered", queue=self.name, task_id=task_id, task_type=task_type, reason=reason
+        )
+
+    # Within ------------------------------------------------------------------------------------------------
+
+    async def _send_additions(self, group: Sequence[Addition]) -> Sequence[str]:
+        call = self.calls.add(group)
+        durability = self.config.durability
+        if durability.is_wanted:
+            reply, confirmed = await self._sender.send_and_wait(
+                call, durability.wait_command, within=_ANSWER_SECONDS + durability.timeout
+            )
+        else:
+            reply, confirmed = await self.ask(call), ()
+        if reply == b"full":
+            raise QueueFull(self.name, self.config.max_waiting)
+        if durability.is_wanted and not durability.is_reached(confirmed):
+            raise NotDurable(
+                f"{len(group)} tasks are in the queue {self.name!r}, but after {durability.timeout:g} s Redis had not "
+                f"confirmed {durability}: {confirmed}"
+            )
+        return [there.decode() for there in reply]
+
+    def _added(self, new: NewTask, addition: Addition, there: str) -> str:
+        if there:
+            return there
+        task_id = addition[1]
+        self.telemetry.queue.enqueued(self.name, new.task_type)
+        self.telemetry.log.debug(
+            "queue.task_enqueued",
+            queue=self.name,
+            task_id=task_id,
+            task_type=new.task_type,
+            priority=new.priority,
+        )
+        return task_id
+
+    async def _look(self, task_id: str, wait_seconds: float) -> tuple[str, bytes]:
+        state, outcome = await self.ask(self.calls.look(task_id, wait_seconds))
+        return state.decode(), outcome
+
+    def _check_known(self, task_id: str, state: str) -> None:
+        """Tell a task that ended long ago from one that never was.
+
+        An id that a caller gave is remembered for a while; one that was made here says when.
+        """
+        if state == "KNOWN":
+            raise ResultExpired(task_id)
+        if state == "UNKNOWN":
+            made = made_at(task_id)
+            if made is not None and self.config.result_ttl < time.time() - made:
+                raise ResultExpired(task_id)
+            raise TaskUnknown(task_id)
+
+
+def _result(task_id: str, data: bytes) -> Any:
+    outcome, result = unpack_outcome(data)
+    if outcome.state == TaskStatus.COMPLETED:
+        return result
+    if outcome.state == TaskStatus.TIMEOUT:
+        raise TaskTimeout(task_id, outcome.reason)
+    if outcome.state == TaskStatus.CANCELLED:
+        raise TaskCancelled(task_id, outcome.reason)
+    raise TaskFailed(task_id, outcome.reason)

@@ -1,0 +1,314 @@
+"""One reader of a queue: takes tasks, holds them by a lease, and says what becomes of them.
+
+A reader is a worker's identity in Redis. While it is open its lease is renewed, tasks of dead readers are given back,
+what a lost reply left behind is found, and whoever runs a task that was cancelled or taken away is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+from midas.errors import QueueUnavailable
+from midas.queue.errors import UnreadableTask
+from midas.queue.streams import settlements
+from midas.queue.streams.group_commit import GroupCommit
+from midas.queue.streams.lease import ReaderLease
+from midas.queue.streams.messages import Body, unpack_body, unpack_head
+from midas.queue.streams.task import StreamTask, priority_of
+from midas.redis import SOCKET_SECONDS, Duty, Subscription, connect_from_thread, end, perform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from midas.queue.streams.calls import Settlement
+    from midas.queue.streams.queue import TaskQueue
+
+_MOST_IN_A_CALL: Final = 256
+"""Deliveries that one script call settles: it holds up the server for two milliseconds."""
+_FIELDS: Final = 4
+_LONGEST_WAIT_SECONDS: Final = 1.0
+"""A reader is woken by the next task; it looks by itself, too, in case another one died with the wake-up call."""
+_LOST_REPLY_SECONDS: Final = 2 * SOCKET_SECONDS
+"""What the server delivered so long ago and we never saw was in a reply that was lost."""
+_LAST_WORDS_SECONDS: Final = 2.0
+
+
+class Reader:
+    """Reads one queue. Use it as an async context manager.
+
+    Args:
+        queue: What to read.
+        worker_id: Who reads, for people who look.
+        on_taken_away: Called with a held task that is not ours any more.
+        on_cancelled: Called with a held task that somebody does not want any more.
+    """
+
+    def __init__(
+        self,
+        queue: TaskQueue,
+        worker_id: str,
+        *,
+        on_taken_away: Callable[[StreamTask], None],
+        on_cancelled: Callable[[StreamTask], None],
+    ) -> None:
+        self._queue = queue
+        self._calls = queue.calls
+        self._worker_id = worker_id
+        # A process that starts again under the same name is another reader: what the first held is not its own.
+        self.name = f"{worker_id}:{secrets.token_hex(4)}"
+        self.held: dict[str, StreamTask] = {}
+        self._on_taken_away = on_taken_away
+        self._on_cancelled = on_cancelled
+        self._settlements: GroupCommit[tuple[StreamTask | None, Settlement], bool] = GroupCommit(
+            self._send_settlements, _MOST_IN_A_CALL
+        )
+        self._stack = AsyncExitStack()
+        self._next_due = -1.0
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+
+        def lapsed() -> None:
+            with suppress(RuntimeError):  # the loop is closed: nothing runs any more
+                loop.call_soon_threadsafe(self._compare_soon)
+
+        queue = self._queue
+        lease = ReaderLease(
+            connect_from_thread(queue.config.redis_url),
+            lambda: self._calls.renew(self.name),
+            queue.config.lease_seconds,
+            queue.availability,
+            hangs=self._hangs,
+            on_lapsed=lapsed,
+        )
+        self._stack.enter_context(lease)
+        subscription = Subscription(
+            queue.redis,
+            queue.keys.cancellations,
+            queue.availability,
+            hear=self._hear_cancelled,
+            stands=self._compare_soon,
+        )
+        subscription.start()
+        self._stack.push_async_callback(subscription.aclose)
+        period = queue.config.lease_seconds / 4
+        sweep = Duty("recover tasks", period, queue.keys.lease("recovery"), queue.recover)
+        self._comparing = asyncio.Event()
+        duties = [
+            asyncio.create_task(perform(sweep, queue.redis, queue.availability, queue.telemetry)),
+            asyncio.create_task(self._compare_regularly(queue.config.lease_seconds / 2)),
+        ]
+        self._stack.push_async_callback(end, *duties)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give back what is still held, and leave."""
+        for task in list(self.held.values()):
+            self.settle(task, settlements.returned(task))
+        with suppress(TimeoutError, QueueUnavailable):
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                await self._settlements.drain()
+                await self._queue.send(self._calls.leave(self.name))
+        await self._settlements.aclose()
+        await self._stack.aclose()
+
+    async def take(self, slots: int, more: int = 0) -> list[StreamTask]:
+        """Take up to ``slots + more`` tasks without waiting; what cannot be read goes to the dead letters.
+
+        Args:
+            slots: Tasks that start at once.
+            more: Tasks that are held until there is room. None of those that came back is among them.
+
+        Raises:
+            QueueUnavailable: Redis did not answer. What it may have delivered is found later.
+        """
+        taking = asyncio.ensure_future(self._queue.send(self._calls.take(self.name, slots, more)))
+        try:
+            reply = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # The reply may hold tasks: let them go back when we leave.
+            with suppress(QueueUnavailable):
+                self._receive(await taking)
+            raise
+        return self._receive(reply)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until there may be something to take, at most so long.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        longest = min(seconds, _LONGEST_WAIT_SECONDS)
+        if self._next_due >= 0:
+            longest = min(longest, max(0.001, self._next_due))
+        queue = self._queue
+        # redis-py types the reply for sync and async at once.
+        await queue.availability.ask(
+            "",
+            lambda: cast("Any", queue.redis.bzpopmin(queue.keys.marker, longest)),
+            within=longest + SOCKET_SECONDS,
+        )
+
+    def settle(
+        self, task: StreamTask, settlement: Settlement, on_verdict: Callable[[bool], None] | None = None
+    ) -> None:
+        """Say what becomes of a task that is held; it is sent with others, and again until Redis answers.
+
+        Args:
+            task: Which task.
+            settlement: One of ``settlements``.
+            on_verdict: Is told whether the delivery was still ours.
+        """
+        self.held.pop(task.message_id, None)
+
+        def reply(verdict: bool | BaseException) -> None:  # noqa: FBT001 -- what the server said
+            if verdict is False:
+                self._queue.telemetry.log.warning(
+                    "queue.settlement_refused", queue=self._queue.name, task_id=task.id, task_type=task.type
+                )
+                self._queue.refusals += 1
+            if on_verdict is not None:
+                on_verdict(verdict is True)
+
+        self._settlements.put((task, settlement), reply)
+
+    async def flush(self) -> None:
+        """Wait until what was settled has been sent."""
+        await self._settlements.drain()
+
+    # What came ---------------------------------------------------------------------------------------------
+
+    def _receive(self, reply: list[Any]) -> list[StreamTask]:
+        now_ms, due = reply[0], reply[1]
+        self._next_due = due / 1000 if due >= 0 else -1.0
+        taken_at = time.monotonic()
+        tasks = []
+        for position in range(2, len(reply), _FIELDS):
+            stream, entry, head, body = reply[position : position + _FIELDS]
+            task = self._read(stream, entry.decode(), head, body, now_ms, taken_at)
+            if task is not None:
+                self.held[task.message_id] = task
+                tasks.append(task)
+        return tasks
+
+    def _read(  # noqa: PLR0917 -- the fields of one entry
+        self, stream: int, entry: str, head: bytes, body: bytes, now_ms: int, taken_at: float
+    ) -> StreamTask | None:
+        try:
+            known = unpack_head(head)
+        except UnreadableTask as error:
+            self._settlements.put(
+                (None, settlements.unreadable(stream, entry, self._worker_id, error)), _ignore
+            )
+            self._queue.note_dead("", "", str(error))
+            return None
+        known.enqueued = known.enqueued or self._queue.milliseconds_of(entry)
+        try:
+            unpacked = unpack_body(body)
+        except UnreadableTask as error:
+            task = self._task(stream, entry, known, Body(0, {}, {}), now_ms, taken_at)
+            self.settle(task, settlements.buried(task, str(error), ""))
+            self._queue.note_dead(task.id, task.type, str(error))
+            return None
+        return self._task(stream, entry, known, unpacked, now_ms, taken_at)
+
+    def _task(  # noqa: PLR0917 -- the fields of one entry
+        self, stream: int, entry: str, head: Any, body: Body, now_ms: int, taken_at: float
+    ) -> StreamTask:
+        return StreamTask(
+            message_id=f"{entry}@{stream}",
+            id=head.id,
+            type=head.type,
+            payload=body.payload,
+            priority=priority_of(stream),
+            timeout=head.timeout / 1000,
+            attempt=head.retries + head.deliveries + 1,
+            waited_seconds=max(0.0, (now_ms - head.enqueued) / 1000),
+            carrier=body.carrier,
+            worker_id=self._worker_id,
+            taken_at=taken_at,
+            head=head,
+            stream=stream,
+            entry=entry,
+            limited=head.type if head.type in self._queue.config.limits else "",
+        )
+
+    # What is sent ------------------------------------------------------------------------------------------
+
+    async def _send_settlements(self, group: list[tuple[StreamTask | None, Settlement]]) -> Sequence[bool]:
+        call = self._calls.settle([settlement for _, settlement in group])
+        while True:
+            try:
+                verdicts = await self._queue.send(call)
+            except QueueUnavailable:
+                await self._queue.availability.pause(at_most=_LONGEST_WAIT_SECONDS)
+            else:
+                return [verdict == ord("1") for verdict in verdicts]
+
+    # What changed behind our back --------------------------------------------------------------------------
+
+    def _hangs(self) -> bool:
+        """Whether a task runs so long past its time that the loop cannot be looking after it; asked by a thread."""
+        patience = self._queue.config.lease_seconds
+        now = time.monotonic()
+        return any(
+            task.started_at and task.started_at + task.timeout + patience < now
+            for task in list(self.held.values())
+        )
+
+    def _hear_cancelled(self, task_id: str) -> None:
+        for task in list(self.held.values()):
+            if task.id == task_id:
+                self._on_cancelled(task)
+
+    def _compare_soon(self) -> None:
+        self._comparing.set()
+
+    async def _compare_regularly(self, period: float) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(period):
+                    await self._comparing.wait()
+            self._comparing.clear()
+            with suppress(QueueUnavailable):
+                await self._compare()
+
+    async def _compare(self) -> None:
+        """Compare what we hold with what the server says we hold."""
+        before = list(self.held.values())
+        found = await self._queue.send(self._calls.held(self.name, 10_000))
+        theirs = set()
+        for position in range(0, len(found), _FIELDS):
+            stream, entry, idle_ms, head = found[position : position + _FIELDS]
+            message_id = f"{entry.decode()}@{stream}"
+            theirs.add(message_id)
+            if message_id not in self.held and idle_ms > _LOST_REPLY_SECONDS * 1000 and head:
+                self._give_back_unseen(stream, entry.decode(), head)
+        for task in before:
+            if task.message_id not in theirs and self.held.pop(task.message_id, None) is not None:
+                self._on_taken_away(task)
+        for task_id in await self._queue.cancelled_ids():
+            self._hear_cancelled(task_id)
+
+    def _give_back_unseen(self, stream: int, entry: str, head: bytes) -> None:
+        try:
+            known = unpack_head(head)
+        except UnreadableTask as error:
+            self._settlements.put(
+                (None, settlements.unreadable(stream, entry, self._worker_id, error)), _ignore
+            )
+            return
+        known.enqueued = known.enqueued or self._queue.milliseconds_of(entry)
+        task = self._task(stream, entry, known, Body(0, {}, {}), known.enqueued, time.monotonic())
+        self.settle(task, settlements.returned(task))
+
+
+def _ignore(_: object) -> None:
+    """What became of an entry that nobody can read, nobody waits for."""

@@ -1,0 +1,331 @@
+"""Runs the tasks of a streams queue, many at a time, and says how each ended; no task can end the worker.
+
+Tasks are taken as there is room, and, where they are short, a tenth of a second's work ahead. A worker that is told to
+stop takes nothing more, finishes what runs within a deadline, and gives back the rest at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+import traceback
+from collections import deque
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from midas.errors import QueueUnavailable
+from midas.queue.errors import GiveUp, InvalidTask, Retry
+from midas.queue.streams import settlements
+from midas.queue.streams.deadlines import Deadlines
+from midas.queue.streams.handlers import bind
+from midas.queue.streams.reader import Reader
+from midas.queue.tasks import TaskStatus
+from midas.redis import end
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from midas.queue.streams.calls import Settlement
+    from midas.queue.streams.handlers import Bound, Handler
+    from midas.queue.streams.queue import TaskQueue
+    from midas.queue.streams.task import StreamTask
+
+_AHEAD_SECONDS: Final = 0.1
+"""Work that is held ahead: a round trip is a hundredth of it, and a task that is held waits no longer."""
+_LONG_SECONDS: Final = 1.0
+"""Where tasks take so long, none is held ahead: it would wait here while others are free."""
+_SMOOTHING: Final = 0.1
+_LOOK_SECONDS: Final = 1.0
+
+
+class Worker:
+    """Runs tasks in this process.
+
+    Args:
+        queue: Where tasks come from.
+        handlers: By task type: a function that takes the payload, or the ``StreamTask`` if its parameter is called
+            ``task``; async, or plain and then run in a thread; or a ``Batch``. A type that is missing is a dead letter.
+        concurrency: Tasks at a time.
+        worker_id: Who we are, for people who look; host and process id where it is None.
+        drain_seconds: Time to finish what runs when told to stop.
+
+    Raises:
+        ValueError: The concurrency is none, or a batch is larger than it.
+    """
+
+    def __init__(
+        self,
+        queue: TaskQueue,
+        handlers: Mapping[str, Handler],
+        concurrency: int = 100,
+        *,
+        worker_id: str | None = None,
+        drain_seconds: float = 20.0,
+    ) -> None:
+        if concurrency < 1:
+            raise ValueError(f"a concurrency is 1 or more and not {concurrency!r}")
+        self._queue = queue
+        self._telemetry = queue.telemetry
+        self._handlers: dict[str, Bound] = {
+            name: bind(handler, concurrency) for name, handler in handlers.items()
+        }
+        self._concurrency = concurrency
+        self._worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}"
+        self._drain_seconds = drain_seconds
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._ahead: deque[StreamTask] = deque()
+        self._freed = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._deadlines = Deadlines(self._time_out)
+        self._unwanted: dict[str, TaskStatus | None] = {}
+        self._mean_seconds: float | None = None
+        self._looked_at = time.monotonic()
+
+    async def run(self, *, until_empty: bool = False) -> None:
+        """Run tasks until ``stop()``, SIGTERM or SIGINT; a second signal gives back at once what runs.
+
+        Args:
+            until_empty: End as well when nothing waits and nothing will be retried within the longest pause.
+        """
+        self._stop = asyncio.Event()
+        reader = Reader(
+            self._queue, self._worker_id, on_taken_away=self._taken_away, on_cancelled=self._cancelled
+        )
+        with _stopped_by_signals(self._stop, self._hurry):
+            async with reader:
+                self._reader = reader
+                self._telemetry.log.info("worker.started", queue=self._queue.name, worker_id=self._worker_id)
+                try:
+                    await self._take_until_stopped(until_empty=until_empty)
+                finally:
+                    await self._finish()
+        self._telemetry.log.info("worker.stopped", queue=self._queue.name, worker_id=self._worker_id)
+
+    def stop(self) -> None:
+        """Take no more tasks, finish what runs, and return from ``run``."""
+        self._stop.set()
+        self._freed.set()
+
+    def check(self) -> None:
+        """Say whether tasks are being taken; for readiness checks.
+
+        Raises:
+            RuntimeError: They are not.
+        """
+        silent = time.monotonic() - self._looked_at
+        if self._room()[0] > 0 and silent > self._queue.config.lease_seconds:
+            raise RuntimeError(f"nobody has looked for tasks for {silent:.0f} s")
+
+    # Taking ------------------------------------------------------------------------------------------------
+
+    async def _take_until_stopped(self, *, until_empty: bool) -> None:
+        stopped = asyncio.create_task(self._stop.wait())
+        taking = asyncio.create_task(self._take_all(until_empty=until_empty))
+        try:
+            await asyncio.wait({stopped, taking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(stopped, taking)
+        if not taking.cancelled():
+            taking.result()
+
+    async def _take_all(self, *, until_empty: bool) -> None:
+        while True:
+            while sum(self._room()) == 0:
+                self._freed.clear()
+                await self._freed.wait()
+            try:
+                tasks = await self._reader.take(*self._room())
+                self._looked_at = time.monotonic()
+                for task in tasks:
+                    self._accept(task)
+                if tasks:
+                    await asyncio.sleep(0)  # what runs is as much our business as what comes
+                elif until_empty and await self._is_empty():
+                    return
+                else:
+                    await self._reader.wait(_LOOK_SECONDS)
+            except QueueUnavailable:
+                await self._queue.availability.pause(at_most=_LOOK_SECONDS)
+
+    def _room(self) -> tuple[int, int]:
+        """How many tasks could start, and how many more could be held ahead."""
+        free = self._concurrency - len(self._runs) - len(self._ahead)
+        return max(0, free), max(0, self._most_ahead() + min(0, free))
+
+    def _most_ahead(self) -> int:
+        mean = self._mean_seconds
+        if mean is None or mean > _LONG_SECONDS:
+            return 0
+        return min(self._queue.config.batch_size, int(self._concurrency * _AHEAD_SECONDS / max(mean, 1e-6)))
+
+    async def _is_empty(self) -> bool:
+        if self._runs or self._ahead:
+            await asyncio.wait(self._runs.values(), return_when=asyncio.FIRST_COMPLETED)
+            return False
+        await self._reader.flush()
+        now = await self._queue.statistics()
+        due = now.next_due_seconds
+        soon = due is not None and due <= self._queue.config.longest_retry_seconds
+        return now.ready == 0 and now.parked == 0 and not soon
+
+    # Running -----------------------------------------------------------------------------------------------
+
+    def _accept(self, task: StreamTask) -> None:
+        if len(self._runs) < self._concurrency:
+            self._start(task)
+        else:
+            self._ahead.append(task)
+
+    def _start(self, task: StreamTask) -> None:
+        task.started_at = time.monotonic()
+        self._runs[task.message_id] = asyncio.create_task(self._run(task))
+
+    def _ended(self, task: StreamTask) -> None:
+        del self._runs[task.message_id]
+        self._unwanted.pop(task.message_id, None)
+        took = time.monotonic() - task.started_at
+        mean = self._mean_seconds
+        self._mean_seconds = took if mean is None else mean + _SMOOTHING * (took - mean)
+        if self._ahead and not self._stop.is_set():
+            self._start(self._ahead.popleft())
+        self._freed.set()
+
+    async def _run(self, task: StreamTask) -> None:
+        """Run one task in the context of whoever added it, and see to it that its end is known."""
+        telemetry = self._telemetry
+        try:
+            if task.attempt == 1:
+                telemetry.queue.waited(self._queue.name, task.waited_seconds)
+            with telemetry.continue_from(task.carrier), telemetry.context(task_id=task.id):
+                settlement = await self._outcome(task)
+            if settlement is not None:
+                self._reader.settle(task, settlement)
+        finally:
+            self._ended(task)
+
+    async def _outcome(self, task: StreamTask) -> Settlement | None:
+        handler = self._handlers.get(task.type)
+        if task.is_overdue:
+            return self._overdue(task)
+        if handler is None:
+            return self._buried(task, f"no handler for {task.type!r} in worker {self._worker_id}")
+        self._deadlines.watch(task)
+        try:
+            with self._telemetry.queue.task(self._queue.name, task.type):
+                result = await self._timed(handler, task)
+            return settlements.completed(task, result)
+        except asyncio.CancelledError:
+            return self._stopped(task)
+        except Exception as error:  # noqa: BLE001 -- whatever a handler raises fails its task and nothing else
+            return self._failed(task, error)
+        finally:
+            self._deadlines.forget(task)
+
+    async def _timed(self, handler: Bound, task: StreamTask) -> Any:
+        try:
+            return await handler(task)
+        except asyncio.CancelledError:
+            if self._unwanted.get(task.message_id) is TaskStatus.TIMEOUT:
+                raise TimeoutError(f"it was stopped after {task.timeout:g} s") from None
+            raise
+
+    def _overdue(self, task: StreamTask) -> Settlement:
+        with self._telemetry.queue.task(self._queue.name, task.type) as operation:
+            operation.outcome = "timeout"
+            operation.set(reason="waited too long")
+        return settlements.ended(task, TaskStatus.TIMEOUT, "it waited longer than it was worth")
+
+    def _stopped(self, task: StreamTask) -> Settlement | None:
+        """What becomes of a run that was cancelled: by us, or by itself."""
+        if task.message_id not in self._unwanted:
+            return settlements.returned(task)
+        status = self._unwanted[task.message_id]
+        return None if status is None else settlements.ended(task, status, "cancelled while it ran")
+
+    def _failed(self, task: StreamTask, error: Exception) -> Settlement:
+        reason = str(error) if isinstance(error, GiveUp | Retry | InvalidTask) else ""
+        reason = reason or f"{type(error).__name__}: {error}".removesuffix(": ")
+        is_final = isinstance(error, GiveUp | InvalidTask) or task.head.retries >= task.head.max_retries
+        if is_final:
+            status = TaskStatus.TIMEOUT if isinstance(error, TimeoutError) else TaskStatus.FAILED
+            return self._buried(task, reason, "".join(traceback.format_exception(error)), status)
+        pause = getattr(error, "delay", None) if isinstance(error, Retry) else None
+        if pause is None:
+            pause = settlements.retry_delay(self._queue.config, task.head.retries)
+        self._telemetry.queue.retried(self._queue.name)
+        return settlements.retried(task, reason, pause)
+
+    def _buried(
+        self, task: StreamTask, reason: str, trace: str = "", status: TaskStatus = TaskStatus.FAILED
+    ) -> Settlement:
+        self._queue.note_dead(task.id, task.type, reason)
+        return settlements.buried(task, reason, trace, status)
+
+    # Stopping ----------------------------------------------------------------------------------------------
+
+    def _time_out(self, task: StreamTask) -> None:
+        self._cancel(task, TaskStatus.TIMEOUT)
+
+    def _cancelled(self, task: StreamTask) -> None:
+        if task in self._ahead:
+            self._ahead.remove(task)
+            self._reader.settle(
+                task, settlements.ended(task, TaskStatus.CANCELLED, "cancelled before it ran")
+            )
+        else:
+            self._cancel(task, TaskStatus.CANCELLED)
+
+    def _taken_away(self, task: StreamTask) -> None:
+        self._telemetry.log.warning("worker.task_lost", task_id=task.id, task_type=task.type)
+        if task in self._ahead:
+            self._ahead.remove(task)
+        else:
+            self._cancel(task, None)
+
+    def _cancel(self, task: StreamTask, status: TaskStatus | None) -> None:
+        run = self._runs.get(task.message_id)
+        if run is not None and task.message_id not in self._unwanted:
+            self._unwanted[task.message_id] = status
+            run.cancel()
+
+    def _hurry(self) -> None:
+        for run in list(self._runs.values()):
+            run.cancel()
+
+    async def _finish(self) -> None:
+        """Give back what has not begun, wait for what runs, then give back that."""
+        while self._ahead:
+            task = self._ahead.popleft()
+            self._reader.settle(task, settlements.returned(task))
+        if self._runs:
+            self._telemetry.log.info("worker.draining", running=len(self._runs), seconds=self._drain_seconds)
+            await asyncio.wait(self._runs.values(), timeout=self._drain_seconds)
+        self._hurry()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._queue.config.lease_seconds):
+                await end(*self._runs.values())
+
+
+@contextmanager
+def _stopped_by_signals(stop: asyncio.Event, hurry: Any) -> Iterator[None]:
+    """Have SIGTERM and SIGINT set `stop`, and the second of them call `hurry`, where signals can be had."""
+    loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        if stop.is_set():
+            hurry()
+        stop.set()
+
+    installed = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(ValueError, RuntimeError, NotImplementedError):
+            loop.add_signal_handler(number, told)
+            installed.append(number)
+    try:
+        yield
+    finally:
+        for number in installed:
+            loop.remove_signal_handler(number)
