@@ -6,7 +6,7 @@ import asyncio
 from time import monotonic
 
 import uvloop
-from cases.drain import seconds_of_backlog
+from cases.drain import fill, rate_of_backlog
 from queues.arrivals import Arrivals
 from queues.system import System, deadline, running, workers
 
@@ -95,13 +95,16 @@ async def _under_load(system: System, rate: float) -> Figures:
 
 async def _at_own_rate(name: str) -> tuple[float, Figures]:
     """Return the tasks a second that it does of a backlog, and what tasks wait at 70 % of that."""
-    async with running(name) as system, workers(system) as started:
-        rate = BACKLOG[name] / await seconds_of_backlog(system, started, BACKLOG[name])
-        return rate, await _under_load(system, LOAD * rate)
+    async with running(name) as system:
+        await fill(system, BACKLOG[name])
+        async with workers(system):
+            rate = await rate_of_backlog(system, BACKLOG[name])
+            return rate, await _under_load(system, LOAD * rate)
 
 
 async def _at_rate(name: str, rate: float) -> Figures:
     async with running(name) as system, workers(system):
+        await _paced(system, WARM_UP, IDLE_SECONDS)
         return await _under_load(system, rate)
 
 

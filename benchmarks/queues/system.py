@@ -8,7 +8,7 @@ import signal
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,6 @@ from time import monotonic
 from typing import Self
 
 import redis.asyncio as redis
-from queues.arrivals import Arrivals
 
 from midas.demo.processes import Child, spawn
 from midas.demo.servers import RedisServer
@@ -37,6 +36,9 @@ class System(ABC):
 
     worker: tuple[str, ...]
     """The command of one worker process, in the folder of the benchmarks."""
+
+    stops_when_ready = False
+    """Whether it sends itself SIGSTOP before its first task, so that several can begin at once."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
@@ -93,7 +95,7 @@ async def running(name: str) -> AsyncIterator[System]:
 
 @asynccontextmanager
 async def workers(system: System, processes: int = 1) -> AsyncIterator[list[Child]]:
-    """Run so many worker processes, each of which has begun some task, and end them."""
+    """Run so many worker processes, and end them."""
     started: list[Child] = []
     with TemporaryDirectory() as folder:
         output = Path(folder) / "output.log"
@@ -101,7 +103,10 @@ async def workers(system: System, processes: int = 1) -> AsyncIterator[list[Chil
             for _ in range(processes):
                 worker = spawn("worker", system.worker, output=output, folder=Path(__file__).parents[1])
                 started.append(worker)
-            await _wait_for_each(system, processes)
+            if system.stops_when_ready:
+                await _until_stopped(started)
+                for child in started:
+                    child.send(signal.SIGCONT)
             yield started
         except BaseException:
             print(output.read_text()[-3000:], file=sys.stderr)
@@ -113,26 +118,14 @@ async def workers(system: System, processes: int = 1) -> AsyncIterator[list[Chil
                 child.stop(5.0)
 
 
-@contextmanager
-def stopped(processes: list[Child]) -> Iterator[None]:
-    """Let processes stand still, so that they find a backlog when they go on, all at once and warm."""
-    for child in processes:
-        child.send(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for child in processes:
-            child.send(signal.SIGCONT)
-
-
-async def _wait_for_each(system: System, processes: int) -> None:
-    arrivals, seen = Arrivals(), set()
+async def _until_stopped(processes: list[Child]) -> None:
     for _ in deadline():
-        await system.add_stamped()
-        await asyncio.sleep(0.02)
-        seen |= {pid for pid, _ in arrivals.new()}
-        if len(seen) >= processes and not await system.left():
+        states = {
+            Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] for child in processes
+        }
+        if states == {"T"}:
             break
+        await asyncio.sleep(0.01)
 
 
 def deadline(seconds: float = WAIT_SECONDS) -> Iterator[None]:
