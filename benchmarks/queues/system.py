@@ -120,12 +120,13 @@ async def workers(system: System, processes: int = 1) -> AsyncIterator[list[Chil
 
 async def _until_stopped(processes: list[Child]) -> None:
     for _ in deadline():
-        states = {
-            Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] for child in processes
-        }
-        if states == {"T"}:
+        if all(_is_stopped(child.pid) for child in processes):
             break
         await asyncio.sleep(0.01)
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
 
 def deadline(seconds: float = WAIT_SECONDS) -> Iterator[None]:
