@@ -1,1 +1,44 @@
-"""Work in steps, each of them undone when a later one fails; what one process leaves, another one finishes."""
+"""Sagas on Redis: work in steps that survives the death of any process, and is undone where it cannot be finished."""
+
+from midas.saga.config import SagaConfig
+from midas.saga.current import StepRun, current_step
+from midas.saga.definition import Parallel, SagaStep, StepKind, Wait
+from midas.saga.errors import (
+    InvalidContext,
+    NotPossible,
+    OwnershipLost,
+    SagaDefinitionError,
+    SagaError,
+    SagaUnknown,
+    Terminal,
+)
+from midas.saga.orchestrator import SagaOrchestrator
+from midas.saga.oversight import SagaOversight, saga_names
+from midas.saga.records import SagaResult, SagaView, StepRecord, Transition
+from midas.saga.states import SagaState, StepState
+
+__all__ = [
+    "InvalidContext",
+    "NotPossible",
+    "OwnershipLost",
+    "Parallel",
+    "SagaConfig",
+    "SagaDefinitionError",
+    "SagaError",
+    "SagaOrchestrator",
+    "SagaOversight",
+    "SagaResult",
+    "SagaState",
+    "SagaStep",
+    "SagaUnknown",
+    "SagaView",
+    "StepKind",
+    "StepRecord",
+    "StepRun",
+    "StepState",
+    "Terminal",
+    "Transition",
+    "Wait",
+    "current_step",
+    "saga_names",
+]

@@ -1,0 +1,79 @@
+-- What the scripts about one saga share: its keys, the clock, and how a saga gets from state to state.
+--
+-- SAGA holds the saga. DUE holds it by the moment when it needs an owner: the end of a lease while it is owned, the end
+-- of its wait while it waits; it is in DUE exactly while something is left to do that no person has to decide on. One
+-- index a state holds it by the moment when it got there.
+
+local SAGA, HISTORY, DUE, COUNTERS, RELEASES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local STATES = {
+  'IDLE', 'RUNNING', 'WAITING', 'COMPENSATING', 'COMPLETED', 'FAILED', 'ABORTED', 'COMPENSATION_FAILED', 'SUSPENDED',
+}
+local ENDED = { COMPLETED = true, FAILED = true, ABORTED = true }
+local PARKED = { COMPENSATION_FAILED = true, SUSPENDED = true }
+local INDEX = {}
+for position, state in ipairs(STATES) do
+  INDEX[state] = KEYS[5 + position]
+end
+local ID, RETENTION, HISTORY_LIMIT, CHANNEL = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+
+-- Milliseconds since 1970 by this server's clock, the one that all processes share; a test may say what time it is.
+local function read_clock()
+  if ARGV[1] ~= '' then
+    return tonumber(ARGV[1])
+  end
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local now = read_clock()
+
+-- tostring() keeps 14 digits, which would break scores.
+local function exact(number)
+  return string.format('%.0f', number)
+end
+
+local function get(field)
+  return redis.call('HGET', SAGA, field) or ''
+end
+
+local function count(what)
+  redis.call('HINCRBY', COUNTERS, what, 1)
+end
+
+local function note(entry)
+  redis.call('RPUSH', HISTORY, exact(now) .. ' ' .. entry)
+  redis.call('LTRIM', HISTORY, -HISTORY_LIMIT, -1)
+end
+
+-- Whoever waits for the saga or runs it looks again.
+local function tell()
+  redis.call('PUBLISH', CHANNEL, ID)
+end
+
+local function needs_owner_at(moment)
+  redis.call('ZADD', DUE, exact(moment), ID)
+end
+
+local function enter(state)
+  local before = get('state')
+  if before == state then
+    return
+  end
+  if before ~= '' then
+    redis.call('ZREM', INDEX[before], ID)
+  end
+  redis.call('HSET', SAGA, 'state', state)
+  redis.call('ZADD', INDEX[state], exact(now), ID)
+  count(state)
+  note(cjson.encode({ epoch = tonumber(get('epoch')), state = state }))
+  if ENDED[state] then
+    redis.call('PEXPIRE', SAGA, exact(RETENTION))
+    redis.call('PEXPIRE', HISTORY, exact(RETENTION))
+    redis.call('ZREMRANGEBYSCORE', INDEX[state], '-inf', exact(now - RETENTION))
+  end
+  if ENDED[state] or PARKED[state] then
+    redis.call('ZREM', DUE, ID)
+    redis.call('HSET', SAGA, 'owner', '')
+  end
+  tell()
+end

@@ -1,0 +1,158 @@
+"""Runs sagas: work in steps, each of them undone when a later one fails, whichever processes die meanwhile.
+
+::
+
+    steps = [
+        SagaStep("reserve", reserve, release),
+        SagaStep("charge", charge, refund, timeout=10.0, retries=5),
+        SagaStep("ship", ship, kind=StepKind.PIVOT),
+        SagaStep("thank", thank),
+    ]
+    async with SagaOrchestrator(steps, SagaConfig(redis_url=url, name="order")) as orders:
+        result = await orders.execute({"order": 7}, saga_id="order-7")
+
+What is promised. Before a step runs, that it will is written; after it, how it ended. A process that dies in between
+leaves an *unknown* outcome, and whoever takes the saga over runs the step again under the same idempotency key, or
+undoes it. So a step has its effect at least once, and once if it heeds ``current_step().idempotency_key``. A saga has
+one owner at a time: each checkpoint names the owner's epoch and the saga's revision, and one of an owner whose lease
+was taken over is refused. Only effects that were already under way can then overlap, under one key. Every saga ends
+COMPLETED, undone (FAILED or ABORTED), or stands still where a person is told of it.
+
+What an error means. ``Terminal`` (and the classes in ``SagaStep.terminal``): no effect, no retry. A timeout and a
+``ConnectionError``: unknown. Any other exception: the action says that it failed and had no effect; it is tried again,
+and in the end given up without being undone. A plain function runs in a thread, which nobody can stop: past its timeout
+it may still have its effect.
+
+What Redis can lose. A checkpoint that was answered is as durable as Redis was told to be: with ``appendfsync everysec``
+a crash of the machine loses up to a second, with ``always`` nothing; a failover loses what the replica had not got. A
+saga that is set back by it runs steps again, under the same idempotency keys; one whose beginning is lost never was,
+and its caller has to begin it again under the same id. Memory must not be evicted (``maxmemory-policy noeviction``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from midas.errors import QueueUnavailable
+from midas.saga.keys import check_id
+from midas.saga.records import SagaRecord, SagaResult
+from midas.saga.recovery import SagaRuns
+from midas.saga.states import SagaState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LOOK_SECONDS: Final = 0.25
+"""How often a saga that another process runs is looked at."""
+
+
+class SagaOrchestrator(SagaRuns):
+    """Begins sagas of one kind and runs them; ``SagaRuns`` says what it is made with.
+
+    Use it as an async context manager, or call ``aclose()`` at the end. Any number of processes may have one, and any
+    number of sagas run in each at once.
+    """
+
+    async def execute(
+        self, context: Mapping[str, Any] | Any = None, *, saga_id: str | None = None
+    ) -> SagaResult:
+        """Run a saga and say how it ended. A saga that fails is a result and no exception.
+
+        A caller that is cancelled stops waiting; the saga goes on. Use ``abort`` to have it undone.
+
+        Args:
+            context: What the steps are given: a mapping, or an object of ``context_type``.
+            saga_id: 1 to 128 letters, digits and any of ``_.:-``; a random one where it is None. A saga whose id is
+                known is not begun again: this waits for its end, and takes it over if its owner dies.
+
+        Raises:
+            InvalidContext: The context cannot be kept; nothing was begun.
+            QueueUnavailable: Redis did not answer within two seconds. The saga may have been begun nevertheless, so
+                repeat with the same ``saga_id``.
+        """
+        saga_id = secrets.token_hex(12) if saga_id is None else check_id(saga_id)
+        await self._begin(saga_id, context, owned=True)
+        return await self.result(saga_id)
+
+    async def start(self, context: Mapping[str, Any] | Any = None, *, saga_id: str | None = None) -> str:
+        """Begin a saga for any process that recovers, without waiting for it, and give its id.
+
+        Args:
+            context: As for ``execute``.
+            saga_id: As for ``execute``.
+
+        Raises:
+            InvalidContext: The context cannot be kept; nothing was begun.
+            QueueUnavailable: Redis did not answer within two seconds; repeat with the same ``saga_id``.
+        """
+        saga_id = secrets.token_hex(12) if saga_id is None else check_id(saga_id)
+        await self._begin(saga_id, context, owned=False)
+        return saga_id
+
+    async def result(self, saga_id: str) -> SagaResult:
+        """Wait until a saga has ended or stands still, running it here whenever it needs an owner.
+
+        Raises:
+            SagaUnknown: There is none.
+            QueueUnavailable: This orchestrator is being closed while Redis is away.
+        """
+        await self.open()
+        while True:
+            run = self._runs.get(saga_id)
+            if run is not None:
+                await asyncio.wait({run})
+            try:
+                record = await self._read(saga_id)
+                if record.state.is_over or record.state.needs_a_person:
+                    return self._result(record)
+                await self._wait_for(record)
+            except QueueUnavailable:
+                await self._availability.pause(at_most=1.0)
+
+    async def abort(self, saga_id: str, reason: str = "", *, force: bool = False) -> None:
+        """Have a saga undone; see ``SagaOversight.abort``. One that runs here is told at once."""
+        await super().abort(saga_id, reason, force=force)
+        for ownership in self._owned.values():
+            if ownership.record.id == saga_id:
+                ownership.abort()
+
+    async def _begin(self, saga_id: str, context: Any, *, owned: bool) -> None:
+        packed = self._machinery.codec.pack(context)
+        await self.open()
+        owner = f"{self._who}/{secrets.token_hex(6)}" if owned else ""
+        carrier = self._telemetry.carrier()
+        release = self._definition.release
+        begun, now = await self._store.ask(self._calls.begin(saga_id, release, owner, packed, carrier))
+        self._store.heard(now)
+        if not begun or not owned:
+            return
+        with self._telemetry.context(saga_id=saga_id):
+            self._telemetry.saga.started(self.config.name)
+        self._spawn(SagaRecord.begun(saga_id, release, owner, now, self._deadline_from(now), packed, carrier))
+
+    def _deadline_from(self, now: int) -> int:
+        return 0 if not self.config.deadline else now + round(self.config.deadline * 1000)
+
+    async def _wait_for(self, record: SagaRecord) -> None:
+        """Take the saga over if it is due and ours to run; else let some time pass."""
+        left = 0.0 if record.due is None else (record.due - self._store.now_ms()) / 1000
+        if left <= 0 and record.release in self._machinery.definitions:
+            if await self._claim(record.id, record.release) is not None:
+                return
+            left = _LOOK_SECONDS
+        await asyncio.sleep(
+            max(0.001, min(left, self._machinery.randomness.uniform(0.5, 1.0) * _LOOK_SECONDS))
+        )
+
+    def _result(self, record: SagaRecord) -> SagaResult:
+        definition = self._machinery.definitions.get(record.release)
+        names = definition.names if definition is not None else tuple(record.steps)
+        return SagaResult(
+            saga_id=record.id,
+            state=record.state,
+            context=self._machinery.codec.unpack(record.context),
+            steps={name: record.step(name).state for name in names},
+            error=None if record.state is SagaState.COMPLETED else record.error or None,
+        )

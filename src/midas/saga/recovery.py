@@ -1,0 +1,224 @@
+"""Finds the sagas that need an owner and runs them: what a dead process left, what waited, what a person resumed.
+
+They stand in a set ordered by the moment when they become due, one set a release, so nothing is ever searched for, and
+sagas of steps that this process does not have are left to those that do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from midas.errors import QueueUnavailable
+from midas.redis import connect_from_thread, end
+from midas.saga.context import ContextCodec
+from midas.saga.definition import Definition
+from midas.saga.keeper import SagaKeeper
+from midas.saga.machinery import Machinery
+from midas.saga.oversight import SagaOversight
+from midas.saga.ownership import Ownership
+from midas.saga.records import SagaRecord
+
+if TYPE_CHECKING:
+    from midas.saga.calls import Held
+    from midas.saga.config import SagaConfig
+    from midas.saga.definition import Unit
+
+_AT_A_TIME: Final = 50
+"""Sagas that one look asks for."""
+_LOOKS_PER_SURVEY: Final = 30
+"""How seldom the loop says again that sagas of other releases wait in vain."""
+
+
+class SagaRuns(SagaOversight):
+    """Claims sagas and runs them.
+
+    Args:
+        steps: The steps, in order.
+        config: The settings.
+        older: Steps of earlier versions, by version, whose sagas this process shall run to their end.
+        options: As ``SagaOversight`` takes them.
+
+    Raises:
+        SagaDefinitionError: The steps cannot be a saga.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Unit],
+        config: SagaConfig | None = None,
+        *,
+        older: Mapping[int, Sequence[Unit]] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(config, **options)
+        self._definition = Definition(steps, self.config.version)
+        known = [self._definition, *(Definition(units, version) for version, units in (older or {}).items())]
+        self._machinery = Machinery(
+            self.config,
+            {definition.release: definition for definition in known},
+            ContextCodec(self.config.context_type, self.config.context_limit),
+            self._telemetry,
+        )
+        self._who = f"{socket.gethostname()}-{os.getpid()}"
+        self._owned: dict[Held, Ownership] = {}
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._keeper: SagaKeeper | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._strangers: dict[str, int] = {}
+
+    async def open(self) -> None:
+        """Start what renews leases; ``execute`` and ``recover`` do it by themselves.
+
+        Raises:
+            QueueUnavailable: Redis did not answer within two seconds.
+        """
+        if self._keeper is not None:
+            return
+        self._loop = asyncio.get_running_loop()
+        client = connect_from_thread(self.config.redis_url)
+        self._keeper = SagaKeeper(
+            client, self._calls, self._availability, self.config.lease_seconds, self._hear_from_keeper
+        )
+        self._keeper.start()
+        await self._store.ask(self._calls.introduce())
+
+    async def aclose(self) -> None:
+        """Leave what runs to others, at once, and close the connections.
+
+        A step is told to stop and has its grace; a compensation that has begun ends in its own time.
+        """
+        for ownership in self._owned.values():
+            ownership.leave()
+        if self._runs:
+            await asyncio.wait(self._runs.values())
+        if self._keeper is not None:
+            await asyncio.to_thread(self._keeper.close)
+            self._keeper = None
+        await super().aclose()
+
+    async def recover(self) -> int:
+        """Take over the sagas that need an owner, run them until they end, wait or stand still, and give their number.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        await self.open()
+        await self._tell_of_strangers(await self._known_releases())
+        total = 0
+        while claimed := (await self._take_over(self.config.concurrency))[0]:
+            total += len(claimed)
+            await asyncio.wait(claimed)
+        return total
+
+    async def run_recovery(self, stop: asyncio.Event) -> None:
+        """Take over sagas that need an owner, until told to stop; while Redis is away, wait for it.
+
+        What runs then goes on until ``aclose``.
+        """
+        looks = 0
+        while not stop.is_set():
+            pause = self.config.recovery_pause
+            try:
+                await self.open()
+                if looks % _LOOKS_PER_SURVEY == 0:
+                    await self._tell_of_strangers(await self._known_releases())
+                looks += 1
+                free = self.config.concurrency - len(self._runs)
+                if free > 0:
+                    claimed, next_due = await self._take_over(min(free, _AT_A_TIME))
+                    pause = 0.0 if claimed else min(pause, next_due)
+            except QueueUnavailable:
+                await self._availability.pause(at_most=pause)
+                continue
+            # The jitter keeps workers from asking for the same sagas at the same moment.
+            await _wait(stop, self._machinery.randomness.uniform(0.5, 1.0) * pause)
+
+    async def _take_over(self, limit: int) -> tuple[Sequence[asyncio.Task[None]], float]:
+        """Claim what is due; give the runs and the seconds until the next one will be due."""
+        releases = list(self._machinery.definitions)
+        now, next_due, _, found = await self._store.ask(self._calls.due(releases, limit))
+        self._store.heard(now)
+        due = [
+            (saga_id.decode(), release)
+            for release, ids in zip(releases, found, strict=True)
+            for saga_id in ids
+        ]
+        self._machinery.randomness.shuffle(due)
+        claimed = [await self._claim(saga_id, release) for saga_id, release in due[:limit]]
+        pause = (float(next_due) - now) / 1000 if next_due else self.config.recovery_pause
+        return [run for run in claimed if run is not None], pause
+
+    async def _claim(self, saga_id: str, release: str) -> asyncio.Task[None] | None:
+        """Become a saga's owner and run it; None where it needs none, or somebody else was faster."""
+        owner = f"{self._who}/{secrets.token_hex(6)}"
+        verdict, now, *found = await self._store.ask(self._calls.claim(saga_id, release, owner))
+        self._store.heard(now)
+        if verdict == b"parked":
+            self._telemetry.log.error("saga.suspended", saga=self.config.name, saga_id=saga_id)
+        if verdict != b"owned":
+            return None
+        late, died, flat = found
+        record = SagaRecord.parse(saga_id, flat)
+        with self._telemetry.continue_from(record.carrier), self._telemetry.context(saga_id=saga_id):
+            self._telemetry.saga.resumed(self.config.name)
+            if died:
+                self._telemetry.log.warning(
+                    "saga.recovered", saga=self.config.name, epoch=record.epoch, late_seconds=late / 1000
+                )
+        return self._spawn(record)
+
+    def _spawn(self, record: SagaRecord) -> asyncio.Task[None]:
+        ownership = Ownership(self._store, record)
+        self._owned[ownership.held] = ownership
+        if self._keeper is not None:
+            self._keeper.hold(ownership.held)
+        run = asyncio.create_task(self._machinery.run(ownership), name=f"saga {record.id}")
+        self._runs[record.id] = run
+        run.add_done_callback(lambda done: self._ended(ownership, done))
+        return run
+
+    def _ended(self, ownership: Ownership, run: asyncio.Task[None]) -> None:
+        if self._keeper is not None:
+            self._keeper.drop(ownership.held)
+        self._owned.pop(ownership.held, None)
+        if self._runs.get(ownership.record.id) is run:
+            del self._runs[ownership.record.id]
+
+    def _hear_from_keeper(self, held: Held, lost: bool) -> None:  # noqa: FBT001 -- as the keeper calls it
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._heed, held, lost)
+
+    def _heed(self, held: Held, lost: bool) -> None:  # noqa: FBT001 -- see above
+        ownership = self._owned.get(held)
+        if ownership is not None:
+            (ownership.lose if lost else ownership.abort)()
+
+    async def _known_releases(self) -> Sequence[str]:
+        _, _, releases, _ = await self._store.ask(self._calls.due([], 0))
+        return sorted(release.decode() for release in releases)
+
+    async def _tell_of_strangers(self, releases: Sequence[str]) -> None:
+        """Log sagas that wait for a process with other steps than ours, whenever their number changes."""
+        foreign = [release for release in releases if release not in self._machinery.definitions]
+        if not foreign:
+            return
+        numbers = await self._store.ask(self._calls.overdue(foreign))
+        for release, number in zip(foreign, numbers, strict=True):
+            if number != self._strangers.get(release, 0):
+                self._telemetry.log.warning(
+                    "saga.release_unregistered", saga=self.config.name, release=release, due=number
+                )
+            self._strangers[release] = number
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({waiting}, timeout=seconds)
+    finally:
+        await end(waiting)
