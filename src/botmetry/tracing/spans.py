@@ -7,11 +7,9 @@ can be joined by `trace_id`, and nothing else is paid for. With it, the same cal
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from contextvars import Token
 from functools import partial
-from random import Random
 from typing import Final, Literal, Protocol, TypeAlias, cast
 
 from botmetry import context
@@ -20,8 +18,6 @@ from botmetry.context import SpanContext
 __all__ = ["IdentitySpan", "IdentityTracer", "Span", "SpanKind", "Tracer"]
 
 _IDS: Final = 256
-_SPAN_ID: Final = re.compile(".{16}")
-_ROOT_IDS: Final = re.compile("(.{32})(.{16})")
 
 _identity: Final = cast("Callable[[tuple[str, str, bool]], SpanContext]", partial(tuple.__new__, SpanContext))
 """Makes a `SpanContext` without the call of a function in Python that its name stands for."""
@@ -70,20 +66,14 @@ class IdentitySpan:
 
 
 class IdentityTracer:
-    """Gives out identifiers, and exports nothing.
-
-    The generator is seeded from the operating system in each process, also after a fork: two workers that
-    share a seed would share trace ids.
-    """
+    """Gives out identifiers, and exports nothing."""
 
     exports = False
 
-    def __init__(self, random: Random | None = None) -> None:
-        self._random = random or Random(os.urandom(32))  # noqa: S311 - identifiers are public
+    def __init__(self) -> None:
+        self._roots: list[SpanContext] = []
         self._ids: list[str] = []
-        self._roots: list[tuple[str, str]] = []
-        if random is None:
-            os.register_at_fork(after_in_child=self._reseed)
+        os.register_at_fork(after_in_child=self._forget)  # else two workers would give out the same ones
 
     def start(self, name: str, kind: SpanKind, fields: Mapping[str, object]) -> IdentitySpan:
         """Start a span in the current trace, or in a new one."""
@@ -91,25 +81,23 @@ class IdentityTracer:
         # Identifiers are made many at a time, which costs a fifth. `pop` is atomic: no two threads get the same one.
         try:
             if parent is None:
-                trace_id, span_id = self._roots.pop()
-                identity = _identity((trace_id, span_id, True))
+                identity = self._roots.pop()
             else:
                 identity = _identity((parent.trace_id, self._ids.pop(), parent.sampled))
         except IndexError:
-            self._make_ids()
+            if parent is None:
+                self._roots += map(_identity, zip(_random_ids(16), _random_ids(8), [True] * _IDS))
+            else:
+                self._ids += _random_ids(8)
             return self.start(name, kind, fields)
         return IdentitySpan(identity, context.enter_span(identity))
 
-    def _make_ids(self) -> None:
-        # All zeros is invalid by W3C Trace Context.
-        self._ids += (span for span in _SPAN_ID.findall(self._hexadecimal(8)) if span != "0" * 16)
-        roots = _ROOT_IDS.findall(self._hexadecimal(24))
-        self._roots += ((trace, span) for trace, span in roots if trace != "0" * 32 and span != "0" * 16)
-
-    def _hexadecimal(self, size: int) -> str:
-        return self._random.randbytes(_IDS * size).hex()
-
-    def _reseed(self) -> None:
-        self._ids.clear()
+    def _forget(self) -> None:
         self._roots.clear()
-        self._random.seed(os.urandom(32))
+        self._ids.clear()
+
+
+def _random_ids(size: int) -> list[str]:
+    """Return many identifiers of `size` bytes in hexadecimal; none is zero, which W3C Trace Context forbids."""
+    ids = os.urandom(_IDS * size).hex(" ", size)
+    return _random_ids(size) if "00" * size in ids else ids.split()
