@@ -369,6 +369,7 @@ def _shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=2 * _DEADLINE_SECONDS,
     )
 
 

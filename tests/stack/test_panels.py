@@ -41,6 +41,8 @@ SHOWN_SECONDS = 180.0
 TROUBLES = {
     ("botmetry-overview", "Errors by type"): "bot-errors",
     ("botmetry-redis", "Failed commands"): "redis-down",
+    ("botmetry-telemetry", "Telemetry errors"): "redis-down",
+    ("botmetry-telemetry", "Telemetry errors by component"): "redis-down",
     ("botmetry-database", "Failed statements"): "slow-db",
 }
 

@@ -37,6 +37,7 @@ from redis.exceptions import (
 
 from midas.errors import QueueUnavailable
 from midas.redis.cancellation import cancellations, raise_if_cancelled
+from midas.redis.packing import pack_with_hiredis
 
 if TYPE_CHECKING:
     from botmetry import Telemetry
@@ -82,6 +83,7 @@ def connect(redis_url: str, *, max_connections: int = 64) -> Redis:
         max_connections=max_connections,
         retry=Retry(ExponentialWithJitterBackoff(base=_FIRST_PAUSE, cap=0.2), retries=2),
     )
+    pack_with_hiredis(pool)
     return Redis.from_pool(pool)
 
 
