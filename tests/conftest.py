@@ -18,10 +18,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
     if report.failed:
-        print(
-            f"\n{report.nodeid} failed:\n{report.longreprtext[-_TOLD_CHARACTERS:]}",
-            file=sys.stderr,
-            flush=True,
-        )
+        sys.stderr.write(f"\n{report.nodeid} failed:\n{report.longreprtext[-_TOLD_CHARACTERS:]}\n")
     elif report.duration > _LONG_SECONDS:
         sys.stderr.write(f"\n{report.nodeid}: {report.duration:.0f} s of {report.when}\n")
