@@ -16,6 +16,7 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from botmetry import context
 from midas.errors import QueueUnavailable
 from midas.queue.errors import GiveUp, InvalidTask, Retry
 from midas.queue.streams import settlements
@@ -195,11 +196,13 @@ class Worker:
 
     async def _run(self, task: StreamTask) -> None:
         """Run one task in the context of whoever added it, and see to it that its end is known."""
-        telemetry = self._telemetry
         try:
             if task.attempt == 1:
-                telemetry.queue.waited(self._queue.name, task.waited_seconds)
-            with telemetry.continue_from(task.carrier), telemetry.context(task_id=task.id):
+                self._telemetry.queue.waited(self._queue.name, task.waited_seconds)
+            if task.carrier:
+                with self._telemetry.continue_from(task.carrier):
+                    settlement = await self._outcome(task)
+            else:
                 settlement = await self._outcome(task)
             if settlement is not None:
                 self._reader.settle(task, settlement)
@@ -207,6 +210,7 @@ class Worker:
             self._ended(task)
 
     async def _outcome(self, task: StreamTask) -> Settlement | None:
+        context.bind(task_id=task.id)  # for good: a run has a context of its own
         handler = self._handlers.get(task.type)
         if task.is_overdue:
             return self._overdue(task)
