@@ -131,16 +131,15 @@ def judge(error: BaseException, step: SagaStep) -> Verdict:
 
 async def _call(function: Action, context: Any, run: StepRun) -> Any:
     CURRENT.set(run)  # this task's own context
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)
-    ):
+    if _is_async(function):
         return await function(context)
     returned = await asyncio.get_running_loop().run_in_executor(None, copy_context().run, function, context)
     return await returned if inspect.isawaitable(returned) else returned
 
 
 def _is_async(function: Action) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    called = type(function).__call__ if callable(function) else None
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
 async def _stop(task: asyncio.Task[Any], grace: float) -> None:

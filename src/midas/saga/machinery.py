@@ -104,7 +104,7 @@ class Machinery:
             await Forward(ownership, self).run()
         except Halt:
             if ownership.aborting and not (ownership.lost or ownership.leaving or ownership.is_turned_back):
-                await ownership.turn_back(SagaState.ABORTED, ownership.record.abort or "abort")
+                await ownership.turn_back(SagaState.ABORTED, ownership.record.abort)
 
     def _conclude(self, ownership: Ownership) -> None:
         record, telemetry = ownership.record, self.telemetry

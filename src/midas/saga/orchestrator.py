@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from midas.errors import QueueUnavailable
 from midas.saga.keys import check_id
+from midas.saga.news import wait_at_most
 from midas.saga.records import SagaRecord, SagaResult
 from midas.saga.recovery import SagaRuns
 from midas.saga.states import SagaState
@@ -44,8 +45,8 @@ from midas.saga.states import SagaState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LOOK_SECONDS: Final = 0.25
-"""How often a saga that another process runs is looked at."""
+_LOOK_SECONDS: Final = 1.0
+"""How often a saga that another process runs is looked at though nothing was heard of it."""
 
 
 class SagaOrchestrator(SagaRuns):
@@ -96,27 +97,29 @@ class SagaOrchestrator(SagaRuns):
 
         Raises:
             SagaUnknown: There is none.
-            QueueUnavailable: This orchestrator is being closed while Redis is away.
         """
         await self.open()
-        while True:
-            run = self._runs.get(saga_id)
-            if run is not None:
-                await asyncio.wait({run})
-            try:
-                record = await self._read(saga_id)
-                if record.state.is_over or record.state.needs_a_person:
-                    return self._result(record)
-                await self._wait_for(record)
-            except QueueUnavailable:
-                await self._availability.pause(at_most=1.0)
+        woken = self._news.watch(saga_id)
+        try:
+            while True:
+                run = self._runs.get(saga_id)
+                if run is not None:
+                    await asyncio.wait({run})
+                woken.clear()
+                try:
+                    record = await self._read(saga_id)
+                    if record.state.is_over or record.state.needs_a_person:
+                        return self._result(record)
+                    await self._wait_for(record, woken)
+                except QueueUnavailable:
+                    await self._availability.pause(at_most=1.0)
+        finally:
+            self._news.forget(saga_id, woken)
 
     async def abort(self, saga_id: str, reason: str = "", *, force: bool = False) -> None:
         """Have a saga undone; see ``SagaOversight.abort``. One that runs here is told at once."""
         await super().abort(saga_id, reason, force=force)
-        for ownership in self._owned.values():
-            if ownership.record.id == saga_id:
-                ownership.abort()
+        self._heed_abort(saga_id)
 
     async def _begin(self, saga_id: str, context: Any, *, owned: bool) -> None:
         packed = self._machinery.codec.pack(context)
@@ -135,16 +138,15 @@ class SagaOrchestrator(SagaRuns):
     def _deadline_from(self, now: int) -> int:
         return 0 if not self.config.deadline else now + round(self.config.deadline * 1000)
 
-    async def _wait_for(self, record: SagaRecord) -> None:
-        """Take the saga over if it is due and ours to run; else let some time pass."""
-        left = 0.0 if record.due is None else (record.due - self._store.now_ms()) / 1000
-        if left <= 0 and record.release in self._machinery.definitions:
-            if await self._claim(record.id, record.release) is not None:
+    async def _wait_for(self, record: SagaRecord, woken: asyncio.Event) -> None:
+        """Take the saga over if it is due and ours to run; else wait until it may be, or something happens to it."""
+        left = _LOOK_SECONDS if record.due is None else (record.due - self._store.now_ms()) / 1000
+        if left <= 0:
+            known = record.release in self._machinery.definitions
+            if known and await self._claim(record.id, record.release) is not None:
                 return
             left = _LOOK_SECONDS
-        await asyncio.sleep(
-            max(0.001, min(left, self._machinery.randomness.uniform(0.5, 1.0) * _LOOK_SECONDS))
-        )
+        await wait_at_most(min(left, self._machinery.randomness.uniform(0.5, 1.0) * _LOOK_SECONDS), woken)
 
     def _result(self, record: SagaRecord) -> SagaResult:
         definition = self._machinery.definitions.get(record.release)

@@ -125,6 +125,8 @@ class Ownership:
             if self.lost:
                 raise OwnershipLost(self.record.id, self.record.epoch)
             change = change() if callable(change) else change
+            if change.guarded and self.is_turned_back:
+                raise Halt  # a step beside this one has failed
             token = secrets.token_hex(8)
             call = self._store.calls.checkpoint(
                 self.held, self.record.revision, token, change, self.record.steps

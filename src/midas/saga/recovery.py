@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from midas.errors import QueueUnavailable
-from midas.redis import connect_from_thread, end
+from midas.redis import connect_from_thread
 from midas.saga.context import ContextCodec
 from midas.saga.definition import Definition
 from midas.saga.keeper import SagaKeeper
 from midas.saga.machinery import Machinery
+from midas.saga.news import News, wait_at_most
 from midas.saga.oversight import SagaOversight
 from midas.saga.ownership import Ownership
 from midas.saga.records import SagaRecord
@@ -68,6 +69,7 @@ class SagaRuns(SagaOversight):
         self._owned: dict[Held, Ownership] = {}
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._keeper: SagaKeeper | None = None
+        self._news = News(self._client, self._calls.keys.channel, self._availability, self._heed_abort)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._strangers: dict[str, int] = {}
 
@@ -85,6 +87,7 @@ class SagaRuns(SagaOversight):
             client, self._calls, self._availability, self.config.lease_seconds, self._hear_from_keeper
         )
         self._keeper.start()
+        self._news.start()
         await self._store.ask(self._calls.introduce())
 
     async def aclose(self) -> None:
@@ -99,6 +102,7 @@ class SagaRuns(SagaOversight):
         if self._keeper is not None:
             await asyncio.to_thread(self._keeper.close)
             self._keeper = None
+        await self._news.aclose()
         await super().aclose()
 
     async def recover(self) -> int:
@@ -136,7 +140,7 @@ class SagaRuns(SagaOversight):
                 await self._availability.pause(at_most=pause)
                 continue
             # The jitter keeps workers from asking for the same sagas at the same moment.
-            await _wait(stop, self._machinery.randomness.uniform(0.5, 1.0) * pause)
+            await wait_at_most(self._machinery.randomness.uniform(0.5, 1.0) * pause, stop)
 
     async def _take_over(self, limit: int) -> tuple[Sequence[asyncio.Task[None]], float]:
         """Claim what is due; give the runs and the seconds until the next one will be due."""
@@ -183,6 +187,8 @@ class SagaRuns(SagaOversight):
         return run
 
     def _ended(self, ownership: Ownership, run: asyncio.Task[None]) -> None:
+        if not run.cancelled():
+            run.exception()  # it was logged where it happened
         if self._keeper is not None:
             self._keeper.drop(ownership.held)
         self._owned.pop(ownership.held, None)
@@ -197,6 +203,11 @@ class SagaRuns(SagaOversight):
         ownership = self._owned.get(held)
         if ownership is not None:
             (ownership.lose if lost else ownership.abort)()
+
+    def _heed_abort(self, saga_id: str) -> None:
+        for ownership in self._owned.values():
+            if ownership.record.id == saga_id:
+                ownership.abort()
 
     async def _known_releases(self) -> Sequence[str]:
         _, _, releases, _ = await self._store.ask(self._calls.due([], 0))
@@ -214,11 +225,3 @@ class SagaRuns(SagaOversight):
                     "saga.release_unregistered", saga=self.config.name, release=release, due=number
                 )
             self._strangers[release] = number
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({waiting}, timeout=seconds)
-    finally:
-        await end(waiting)

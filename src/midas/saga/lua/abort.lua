@@ -26,5 +26,5 @@ if get('owner') == '' then
     enter('RUNNING')
   end
 end
-tell()
+redis.call('PUBLISH', CHANNEL, 'abort ' .. ID)
 return 'ok'

@@ -21,6 +21,9 @@ for position = first, last, 2 do
   redis.call('HSET', SAGA, ARGV[position], ARGV[position + 1])
 end
 redis.call('HSET', SAGA, 'revision', tonumber(revision) + 1, 'token', token)
+if get('goal') == 'ABORTED' and get('error') == '' then
+  redis.call('HSET', SAGA, 'error', get('abort')) -- the owner was told that, and not why
+end
 for position = last + 1, #ARGV do
   note(ARGV[position])
 end

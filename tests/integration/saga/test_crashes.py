@@ -1,0 +1,124 @@
+"""An orchestrator that dies at any of its Redis calls, before or after it, leaves a saga that another one ends well."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from midas.redis import Availability, Sender
+from midas.saga import Parallel, SagaOrchestrator, SagaState, StepKind, Terminal
+from midas.saga.definition import Definition
+
+from .world import Died, MortalSender, World, check_invariants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from midas.saga.definition import Unit
+
+
+def linear(world: World, saga_id: str) -> list[Unit]:
+    return [world.step("a"), world.step("b"), world.step("c")]
+
+
+def hiccups(world: World, saga_id: str) -> list[Unit]:
+    world.fails(saga_id, "b", RuntimeError("not now"), TimeoutError("no answer"))
+    return linear(world, saga_id)
+
+
+def refused(world: World, saga_id: str) -> list[Unit]:
+    world.always_fails("c", Terminal("no money"))
+    return linear(world, saga_id)
+
+
+def doubtful(world: World, saga_id: str) -> list[Unit]:
+    world.always_fails("c", TimeoutError("no answer"))
+    return [world.step("a"), world.step("b"), world.step("c", retries=1)]
+
+
+def not_undoable(world: World, saga_id: str) -> list[Unit]:
+    world.always_fails("b", Terminal("gone"), "compensation")
+    return refused(world, saga_id)
+
+
+def pivot(world: World, saga_id: str) -> list[Unit]:
+    return [
+        world.step("a"),
+        world.step("b", kind=StepKind.PIVOT, undone=False),
+        world.step("c", undone=False),
+    ]
+
+
+def stuck_pivot(world: World, saga_id: str) -> list[Unit]:
+    world.always_fails("b", TimeoutError("no answer"))
+    return [world.step("a"), world.step("b", kind=StepKind.PIVOT, undone=False, retries=1)]
+
+
+def group(world: World, saga_id: str) -> list[Unit]:
+    return [world.step("a"), Parallel(world.step("b"), world.step("c")), world.step("d")]
+
+
+def failing_group(world: World, saga_id: str) -> list[Unit]:
+    world.always_fails("c", Terminal("no room"))
+    return group(world, saga_id)
+
+
+CASES: dict[Callable[[World, str], list[Unit]], set[SagaState]] = {
+    linear: {SagaState.COMPLETED},
+    hiccups: {SagaState.COMPLETED},
+    refused: {SagaState.FAILED},
+    doubtful: {SagaState.FAILED},
+    not_undoable: {SagaState.COMPENSATION_FAILED},
+    pivot: {SagaState.COMPLETED},
+    stuck_pivot: {SagaState.SUSPENDED},
+    group: {SagaState.COMPLETED},
+    failing_group: {SagaState.FAILED},
+}
+
+
+@pytest.fixture(name="sender")
+def _sender(redis, telemetry):
+    return MortalSender(Sender(redis, Availability(redis, telemetry)))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_a_death_at_any_call_is_survived(case, orchestrate, world, sender, clock):
+    """Another orchestrator ends the saga as it would have ended, with every effect under one key, or undone in reverse."""
+    steps = case(world, "")
+    definition = Definition(steps, 1)
+    mortal: SagaOrchestrator = orchestrate(steps, clock=clock, sender=sender)
+    heir: SagaOrchestrator = orchestrate(steps, clock=clock)
+    await heir.open()
+
+    async def live_and_die(saga_id: str) -> None:
+        case(world, saga_id)
+        try:
+            await mortal.execute({"n": 1}, saga_id=saga_id)
+        except Died:
+            while mortal._runs:
+                await asyncio.sleep(0)
+
+    await mortal.open()
+    sender.live()
+    await live_and_die("whole")
+    calls = sender.sent
+    assert calls >= 2 * len(definition.steps), "there is nothing to die at"
+
+    for at in range(1, calls + 1):
+        for before in (True, False):
+            saga_id = f"{at}-{'before' if before else 'after'}"
+            sender.die(at, before=before)
+            await live_and_die(saga_id)
+            clock.advance(heir.config.lease_seconds + 1)
+            await heir.recover()
+            if at == 1 and before:
+                assert world.of(saga_id) == []
+                continue
+            view = await heir.show(saga_id)
+            assert view.state in CASES[case], saga_id
+            check_invariants(world, view, definition.steps)
+    counts = await heir.statistics()
+    assert counts["in:RUNNING"] == counts["in:COMPENSATING"] == 0
+    assert counts["refused"] == 0

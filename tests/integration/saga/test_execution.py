@@ -1,0 +1,443 @@
+"""A saga does its steps in order, hands its context through them, and undoes them in reverse when one fails."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import msgspec
+import pytest
+
+from midas.saga import (
+    InvalidContext,
+    Parallel,
+    SagaOrchestrator,
+    SagaState,
+    SagaStep,
+    StepKind,
+    StepState,
+    Terminal,
+    Wait,
+    current_step,
+)
+
+DONE, UNDONE, FAILED = StepState.COMPLETED, StepState.COMPENSATED, StepState.FAILED
+
+
+class Diary:
+    """What steps were called."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def step(self, name, *errors, undo_errors=(), **options):
+        left, undo_left = list(errors), list(undo_errors)
+
+        async def do(_):
+            self.lines.append(name)
+            if left:
+                raise left.pop(0)
+
+        async def undo(_):
+            self.lines.append(f"-{name}")
+            if undo_left:
+                raise undo_left.pop(0)
+
+        return SagaStep(name, do, undo, **options)
+
+
+@pytest.fixture(name="diary")
+def _diary():
+    return Diary()
+
+
+async def state_is(orchestrator, saga_id, *states):
+    async with asyncio.timeout(20):
+        while saga_id not in [view.saga_id for state in states for view in await orchestrator.list(state)]:
+            await asyncio.sleep(0.005)
+
+
+async def test_context_flows_through_async_and_plain_steps(orchestrate):
+    """A step sees what the ones before it changed or returned, and the caller's object stays as it was."""
+
+    async def reserve(context):
+        context["seat"] = 12
+
+    def charge(context):
+        assert threading.current_thread() is not threading.main_thread()
+        return {"paid": context["seat"] * 10}
+
+    given = {"user": 7}
+    result = await orchestrate([SagaStep("reserve", reserve, None), SagaStep("charge", charge)]).execute(
+        given
+    )
+
+    assert result.state is SagaState.COMPLETED
+    assert result.context == {"user": 7, "seat": 12, "paid": 120}
+    assert result.steps == {"reserve": DONE, "charge": DONE}
+    assert result.error is None
+    assert given == {"user": 7}
+
+
+async def test_it_works_without_an_orderly_beginning(redis_url):
+    """With nothing but steps and an address a saga runs; who does not use `async with` closes it."""
+    orchestrator = SagaOrchestrator([SagaStep("a", lambda _: None, None)], config=_plain(redis_url))
+    assert (await orchestrator.execute({})).state == "COMPLETED"
+    await orchestrator.aclose()
+
+
+async def test_a_failure_undoes_what_was_done_in_reverse(orchestrate, diary):
+    """The step that failed says that it had no effect, so only those before it are undone, the latest first."""
+    steps = [diary.step("a"), diary.step("b"), diary.step("c", *[ValueError("no")] * 2, retries=1)]
+    result = await orchestrate(steps).execute({})
+
+    assert diary.lines == ["a", "b", "c", "c", "-b", "-a"]
+    assert result.state is SagaState.FAILED
+    assert result.steps == {"a": UNDONE, "b": UNDONE, "c": FAILED}
+    assert result.error == "c: ValueError: no"
+
+
+async def test_a_terminal_error_is_not_tried_again(orchestrate, diary):
+    """Neither `Terminal` nor a class that the step calls terminal uses up retries."""
+    for error, options in ((Terminal("refused"), {}), (KeyError("x"), {"terminal": (KeyError,)})):
+        diary.lines.clear()
+        result = await orchestrate([diary.step("a", error, **options)]).execute({})
+        assert diary.lines == ["a"]
+        assert result.state is SagaState.FAILED
+
+
+async def test_an_error_that_passes_is_tried_again_under_the_same_key(orchestrate):
+    """Attempts are counted, the key stays, and the step succeeds in the end."""
+    seen = []
+
+    async def flaky(_):
+        run = current_step()
+        seen.append((run.idempotency_key, run.attempt))
+        if run.attempt < 3:
+            raise RuntimeError("not yet")
+
+    result = await orchestrate([SagaStep("a", flaky)]).execute({}, saga_id="s1")
+    assert result.state is SagaState.COMPLETED
+    assert seen == [("s1:a:action", 1), ("s1:a:action", 2), ("s1:a:action", 3)]
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), ConnectionResetError()])
+async def test_an_unknown_outcome_is_undone_too(orchestrate, diary, error):
+    """After a timeout or a lost connection nobody knows whether the step had its effect."""
+    result = await orchestrate([diary.step("a"), diary.step("b", error, retries=0)]).execute({})
+    assert diary.lines == ["a", "b", "-b", "-a"]
+    assert result.steps == {"a": UNDONE, "b": UNDONE}
+
+
+async def test_a_step_that_takes_too_long_is_stopped(orchestrate, diary):
+    """Its action is cancelled, and since it may have done its work, it is undone."""
+    cancelled = []
+
+    async def slow(_):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    undone = []
+    step = SagaStep("slow", slow, undone.append, timeout=0.05, retries=0)
+    result = await orchestrate([diary.step("a"), step]).execute({})
+    assert result.state is SagaState.FAILED
+    assert (cancelled, len(undone), diary.lines) == ([True], 1, ["a", "-a"])
+    assert "longer than 0.05 s" in (result.error or "")
+
+
+async def test_an_action_cancelled_from_within_is_not_tried_again(orchestrate, diary):
+    """Somebody else's cancellation ends the step with an unknown outcome."""
+    result = await orchestrate([diary.step("a", asyncio.CancelledError())]).execute({})
+    assert diary.lines == ["a", "-a"]
+    assert result.state is SagaState.FAILED
+
+
+async def test_a_compensation_that_fails_does_not_keep_the_others_back(
+    orchestrate, diary, metric, log_file, telemetry
+):
+    """It is tried again, given up, told of, and the saga stands still where a person can find it."""
+    steps = [
+        diary.step("a"),
+        diary.step("b", undo_errors=[OSError("shut")] * 9),
+        diary.step("c", Terminal("no")),
+    ]
+    orchestrator = orchestrate(steps, compensation_retries=2)
+    result = await orchestrator.execute({})
+
+    assert diary.lines == ["a", "b", "c", "-b", "-b", "-b", "-a"]
+    assert result.state is SagaState.COMPENSATION_FAILED
+    assert result.steps == {"a": UNDONE, "b": FAILED, "c": FAILED}
+    assert [view.saga_id for view in await orchestrator.list("COMPENSATION_FAILED")] == [result.saga_id]
+    assert (await orchestrator.show(result.saga_id)).not_undone == ("b",)
+    assert metric("saga_finished_total", saga="order", outcome="failed") == 1
+    assert metric("saga_compensations_total", saga="order", step="b", outcome="error") == 3
+    telemetry.close()
+    assert '"saga.compensation_failed"' in log_file.read_text()
+
+
+async def test_steps_side_by_side_each_add_to_the_context(orchestrate):
+    """They run at the same time, and no change of one is lost to another's."""
+    meeting = asyncio.Barrier(3)
+
+    def branch(name):
+        async def do(context):
+            assert context == {"start": 1}
+            async with asyncio.timeout(10):
+                await meeting.wait()
+            context[name] = True
+
+        return SagaStep(name, do, None)
+
+    result = await orchestrate([Parallel(branch("a"), branch("b"), branch("c"))]).execute({"start": 1})
+    assert result.context == {"start": 1, "a": True, "b": True, "c": True}
+
+
+async def test_a_failing_branch_stops_the_others_and_all_are_undone(orchestrate, diary):
+    """The one that was stopped may have had its effect, so it is undone, too, in reverse."""
+    started = asyncio.Event()
+
+    async def endless(_):
+        started.set()
+        await asyncio.Event().wait()
+
+    async def fail(_):
+        await started.wait()
+        raise Terminal("no")
+
+    async def undo(_):
+        diary.lines.append("-endless")
+
+    steps = [
+        diary.step("a"),
+        Parallel(SagaStep("endless", endless, undo), diary.step("b"), SagaStep("c", fail, None)),
+    ]
+    result = await orchestrate(steps).execute({})
+    assert result.state is SagaState.FAILED
+    assert diary.lines == ["a", "b", "-b", "-endless", "-a"]
+
+
+async def test_before_the_pivot_it_is_undone_and_after_it_it_goes_on(orchestrate, diary):
+    """A pivot that says no turns the saga back; what follows one that said yes is tried until it succeeds."""
+
+    def steps(pivot_error, *errors):
+        async def pivot(_):
+            if pivot_error:
+                raise pivot_error
+
+        tail = diary.step("c", *errors)
+        return [
+            diary.step("a"),
+            SagaStep("pivot", pivot, kind=StepKind.PIVOT),
+            SagaStep("c", tail.action),
+        ]
+
+    result = await orchestrate(steps(Terminal("no"))).execute({})
+    assert (result.state, diary.lines) == (SagaState.FAILED, ["a", "-a"])
+    diary.lines.clear()
+    result = await orchestrate(steps(None, *[RuntimeError("later")] * 6)).execute({})
+    assert (result.state, diary.lines) == (SagaState.COMPLETED, ["a", *["c"] * 7])
+
+
+async def test_a_pivot_of_unknown_outcome_is_for_a_person(orchestrate, diary):
+    """Nobody undoes what may be beyond undoing: the saga is suspended, and an abort needs somebody who knows."""
+    steps = [diary.step("a"), diary.step("pivot", *[TimeoutError()] * 2, kind=StepKind.PIVOT, retries=1)]
+    steps[1] = SagaStep("pivot", steps[1].action, kind=StepKind.PIVOT, retries=1)
+    orchestrator = orchestrate(steps)
+    result = await orchestrator.execute({}, saga_id="s")
+    assert (result.state, diary.lines) == (SagaState.SUSPENDED, ["a", "pivot", "pivot"])
+    with pytest.raises(Exception, match="past its pivot"):
+        await orchestrator.abort("s")
+    await orchestrator.abort("s", "the bank says it never saw it", force=True)
+    assert await orchestrator.recover() == 1
+    assert (await orchestrator.result("s")).state is SagaState.ABORTED
+    assert diary.lines == ["a", "pivot", "pivot", "-a"]
+
+
+async def test_a_saga_is_begun_once(orchestrate, diary):
+    """The same id again attaches to the saga, whoever runs it, and gives its result."""
+    steps = [diary.step("a")]
+    one, other = orchestrate(steps), orchestrate(steps)
+    results = await asyncio.gather(*(o.execute({"n": 1}, saga_id="s") for o in (one, other, one, other)))
+    assert {result.state for result in results} == {SagaState.COMPLETED}
+    assert diary.lines == ["a"]
+    assert (await other.execute({"n": 2}, saga_id="s")).context == {"n": 1}
+
+
+async def test_many_run_at_once(orchestrate, metric):
+    """Three hundred sagas that all wait for each other end, none left and none counted twice."""
+    meeting = asyncio.Barrier(300)
+
+    async def meet(_):
+        async with asyncio.timeout(60):
+            await meeting.wait()
+
+    orchestrator = orchestrate([SagaStep("meet", meet, timeout=60.0)])
+    results = await asyncio.gather(*(orchestrator.execute({"n": n}) for n in range(300)))
+    assert {result.state for result in results} == {SagaState.COMPLETED}
+    assert sorted(result.context["n"] for result in results) == list(range(300))
+    assert metric("saga_in_progress", saga="order") == 0
+    assert metric("saga_started_total", saga="order") == 300
+
+
+async def test_a_deadline_turns_the_saga_back(orchestrate, diary):
+    """The step that is under way is stopped, and undone with the others."""
+
+    async def endless(_):
+        await asyncio.Event().wait()
+
+    async def undo(_):
+        diary.lines.append("-endless")
+
+    orchestrator = orchestrate([diary.step("a"), SagaStep("endless", endless, undo)], deadline=0.2)
+    result = await orchestrator.execute({})
+    assert result.state is SagaState.FAILED
+    assert diary.lines == ["a", "-endless", "-a"]
+
+
+async def test_an_abort_from_another_process_stops_the_step_that_runs(orchestrate, diary):
+    """It is undone, since it may have had its effect; asking again is no error, asking too late is one."""
+    running = asyncio.Event()
+
+    async def endless(_):
+        running.set()
+        await asyncio.Event().wait()
+
+    async def undo(_):
+        diary.lines.append("-endless")
+
+    steps = [diary.step("a"), SagaStep("endless", endless, undo)]
+    owner, other = orchestrate(steps), orchestrate(steps)
+    waiting = asyncio.create_task(owner.execute({}, saga_id="s"))
+    await running.wait()
+    await other.abort("s", "the customer left")
+    result = await asyncio.wait_for(waiting, 20)
+    assert result.state is SagaState.ABORTED
+    assert result.error == "the customer left"
+    assert diary.lines == ["a", "-endless", "-a"]
+    with pytest.raises(Exception, match="it has ended"):
+        await other.abort("s")
+
+
+async def test_who_stops_waiting_does_not_stop_the_saga(orchestrate, diary):
+    """A cancelled caller leaves the saga to itself, also while it is being undone."""
+    undoing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def undo(_):
+        undoing.set()
+        await go_on.wait()
+        diary.lines.append("-a")
+
+    steps = [SagaStep("a", diary.step("a").action, undo), diary.step("b", Terminal("no"))]
+    orchestrator = orchestrate(steps)
+    waiting = asyncio.create_task(orchestrator.execute({}, saga_id="s"))
+    await undoing.wait()
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    go_on.set()
+    assert (await orchestrator.result("s")).state is SagaState.FAILED
+    assert diary.lines == ["a", "b", "-a"]
+
+
+class Order(msgspec.Struct):
+    number: int
+    paid: bool = False
+
+
+async def test_a_typed_context_is_held_to_its_type(orchestrate):
+    """Steps get an object of the type; a value of another type is refused at the start, and fails a step later on."""
+
+    async def pay(order):
+        order.paid = True
+
+    orchestrator = orchestrate([SagaStep("pay", pay)], context_type=Order)
+    assert (await orchestrator.execute(Order(7))).context == Order(7, paid=True)
+    assert (await orchestrator.execute({"number": 8})).context == Order(8, paid=True)
+    with pytest.raises(InvalidContext, match="Expected `int`"):
+        await orchestrator.execute({"number": "nine"})
+
+    undone = []
+    spoil = orchestrate([SagaStep("spoil", lambda _: {"paid": "maybe"}, undone.append)], context_type=Order)
+    assert (await spoil.execute(Order(9))).state is SagaState.FAILED
+    assert len(undone) == 1  # it had its effect before it gave what cannot be kept
+
+
+async def test_a_context_has_a_size(orchestrate):
+    """Too large a context is refused at the start; a step that makes it too large has failed, and is undone."""
+    undone = []
+    orchestrator = orchestrate(
+        [SagaStep("grow", lambda _: {"page": "x" * 2000}, undone.append)], context_limit=1000
+    )
+    with pytest.raises(InvalidContext, match="larger than 1000"):
+        await orchestrator.execute({"page": "x" * 2000})
+    with pytest.raises(InvalidContext, match="cannot be a context"):
+        await orchestrator.execute({"thing": object()})
+    result = await orchestrator.execute({})
+    assert (result.state, len(undone)) == (SagaState.FAILED, 1)
+
+
+async def test_a_wait_holds_no_process(orchestrate, diary, clock, metric):
+    """While it sleeps nobody owns the saga, nothing is in progress, and whoever comes when it is due goes on."""
+    steps = [diary.step("a"), Wait("night", 3600.0), diary.step("b")]
+    sleeper, other = orchestrate(steps, clock=clock), orchestrate(steps, clock=clock)
+    saga_id = await sleeper.start({})
+    assert await sleeper.recover() == 1
+    view = await sleeper.show(saga_id)
+    assert (view.state, view.owner, view.due_at) == (SagaState.WAITING, "", clock() + 3600.0)
+    assert metric("saga_in_progress", saga="order") == 0
+    await sleeper.aclose()
+
+    assert await other.recover() == 0
+    clock.advance(3600.0)
+    assert await other.recover() == 1
+    assert (await other.show(saga_id)).state is SagaState.COMPLETED
+    assert diary.lines == ["a", "b"]
+
+
+async def test_a_signal_ends_a_wait_whenever_it_comes(orchestrate):
+    """Its payload is in the context, whether it came before the wait or during it."""
+    orchestrator = orchestrate([Wait("approval", 3600.0, signal="approved"), SagaStep("a", lambda _: None)])
+    early = await orchestrator.start({})
+    await orchestrator.signal(early, "approved", {"by": "Ada"})
+    assert (await orchestrator.result(early)).context == {"by": "Ada"}
+
+    waiting = asyncio.create_task(orchestrator.execute({}, saga_id="late"))
+    await state_is(orchestrator, "late", SagaState.WAITING)
+    await orchestrator.signal("late", "approved", {"by": "Bob"})
+    result = await asyncio.wait_for(waiting, 20)
+    assert (result.state, result.context) == (SagaState.COMPLETED, {"by": "Bob"})
+
+
+@pytest.mark.parametrize(("required", "state"), [(True, SagaState.FAILED), (False, SagaState.COMPLETED)])
+async def test_a_signal_that_does_not_come(orchestrate, diary, clock, required, state):
+    """It fails the saga where it is required, and else the saga goes on."""
+    steps = [diary.step("a"), Wait("approval", 60.0, signal="approved", required=required)]
+    orchestrator = orchestrate(steps, clock=clock)
+    saga_id = await orchestrator.start({})
+    await orchestrator.recover()
+    clock.advance(60.0)
+    await orchestrator.recover()
+    assert (await orchestrator.show(saga_id)).state is state
+    assert diary.lines == (["a", "-a"] if required else ["a"])
+
+
+async def test_a_long_pause_before_a_retry_holds_no_process(orchestrate, diary, clock):
+    """The saga waits, and goes on with the attempt where it is due."""
+    orchestrator = orchestrate(
+        [diary.step("a", RuntimeError("later"))], clock=clock, first_pause=1e6, longest_pause=1e6
+    )
+    saga_id = await orchestrator.start({})
+    await orchestrator.recover()
+    assert (await orchestrator.show(saga_id)).state is SagaState.WAITING
+    clock.advance(1e6)
+    assert await orchestrator.recover() == 1
+    assert (await orchestrator.show(saga_id)).state is SagaState.COMPLETED
+    assert diary.lines == ["a", "a"]
+
+
+def _plain(redis_url):
+    from midas.saga import SagaConfig  # noqa: PLC0415
+
+    return SagaConfig(redis_url=redis_url)
