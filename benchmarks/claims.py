@@ -13,12 +13,13 @@ class Claim:
 
     Attributes:
         title: What is compared, for people.
-        ours: The case that measures us, `module:function` in `cases`.
+        ours: The case that measures us, `module:function` in `cases`; of one that measures several figures
+            together, `module:function.figure`.
         peer: The case that measures the peer; None where there is nothing to compare with.
         limit: The greatest ratio ours/peer that keeps the claim; None for a ratio that is only shown.
         unit: What a case returns.
         most: The greatest figure of ours that keeps the claim; None for any.
-        once: Whether it is run once instead of as often as the others, because it takes long.
+        runs: How often it is run at most, because it takes long; None for as often as the others.
     """
 
     title: str
@@ -27,7 +28,7 @@ class Claim:
     limit: float | None
     unit: str
     most: float | None = None
-    once: bool = False
+    runs: int | None = None
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -83,7 +84,7 @@ CLAIMS: tuple[Claim, ...] = (
         "processes:client_scrape_after_children",
         None,
         "ms",
-        once=True,
+        runs=1,
     ),
     Claim(
         "miscounted in 30 s by 8 threads and 4 processes",
@@ -92,7 +93,7 @@ CLAIMS: tuple[Claim, ...] = (
         None,
         "",
         0.0,
-        once=True,
+        runs=1,
     ),
     Claim("one event / structlog with orjson", "events:botmetry", "events:structlog", 0.50, "µs"),
     Claim(
@@ -119,5 +120,68 @@ CLAIMS: tuple[Claim, ...] = (
         "imports:prometheus_client",
         None,
         "ms",
+    ),
+    Claim("queue: a task of a backlog / taskiq-redis streams", "drain:midas", "drain:taskiq", 1 / 8, "µs"),
+    Claim("queue: a task of a backlog / dramatiq", "drain:midas", "drain:dramatiq", 1 / 8, "µs"),
+    Claim("queue: four worker processes / one", "drain:midas_four", "drain:midas", 1 / 1.6, "µs"),
+    Claim("queue: add_tasks / taskiq's kiq", "enqueue:midas_many", "enqueue:taskiq", 0.10, "µs"),
+    Claim("queue: add_tasks / dramatiq's send", "enqueue:midas_many", "enqueue:dramatiq", 0.10, "µs"),
+    Claim("queue: add_tasks / streaq's enqueue", "enqueue:midas_many", "enqueue:streaq", 0.10, "µs"),
+    Claim(
+        "queue: add_tasks / streaq's enqueue_many", "enqueue:midas_many", "enqueue:streaq_many", None, "µs"
+    ),
+    Claim("queue: add_task / dramatiq's send", "enqueue:midas", "enqueue:dramatiq", None, "µs"),
+    *(
+        Claim(
+            f"queue: idle pickup, {percentile} / {peer}",
+            f"pickup:midas.{percentile}",
+            f"pickup:{peer}.{percentile}",
+            None,
+            "ms",
+            most=most,
+            runs=3,
+        )
+        for percentile, most in (("p50", 1.5), ("p99", 5.0))
+        for peer in ("taskiq", "dramatiq", "streaq")
+    ),
+    *(
+        Claim(
+            f"queue: pickup at 70 % of {load} rate, {percentile} / {peer}",
+            f"pickup:loaded.midas_{figure}_{percentile}",
+            f"pickup:loaded.{peer}_{figure}_{percentile}",
+            None,
+            "ms",
+            runs=1,
+        )
+        for load, figure in (("its own", "own"), ("the slowest one's", "common"))
+        for percentile in ("p50", "p99")
+        for peer in ("taskiq", "dramatiq")
+    ),
+    Claim(
+        "queue: CRITICAL's wait / LOW's, p99, all four full",
+        "priorities:midas.critical",
+        "priorities:midas.low",
+        0.05,
+        "ms",
+        runs=3,
+    ),
+    Claim("queue: LOW's share, all four full", "priorities:midas.low_share", None, None, "%", runs=3),
+    Claim(
+        "queue: Redis before and after 1,000,000 tasks",
+        "million:midas.redis",
+        None,
+        None,
+        "%",
+        most=5.0,
+        runs=1,
+    ),
+    Claim(
+        "queue: worker after 100,000 and 1,000,000 tasks",
+        "million:midas.worker",
+        None,
+        None,
+        "%",
+        most=5.0,
+        runs=1,
     ),
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from time import monotonic
 
 import uvloop
@@ -93,33 +95,40 @@ async def _under_load(system: System, rate: float) -> Figures:
     return _percentiles((await _noted(arrivals, added))[added // 10 :])
 
 
-async def _at_own_rate(name: str) -> tuple[float, Figures]:
+def _at_own_rate(name: str) -> tuple[float, Figures]:
     """Return the tasks a second that it does of a backlog, and what tasks wait at 70 % of that."""
-    async with running(name) as system:
-        await fill(system, BACKLOG[name])
-        async with workers(system):
-            rate = await rate_of_backlog(system, BACKLOG[name])
-            return rate, await _under_load(system, LOAD * rate)
+
+    async def main() -> tuple[float, Figures]:
+        async with running(name) as system:
+            await fill(system, BACKLOG[name])
+            async with workers(system):
+                rate = await rate_of_backlog(system, BACKLOG[name])
+                return rate, await _under_load(system, LOAD * rate)
+
+    return uvloop.run(main())
 
 
-async def _at_rate(name: str, rate: float) -> Figures:
-    async with running(name) as system, workers(system):
-        await _paced(system, WARM_UP, IDLE_SECONDS)
-        return await _under_load(system, rate)
+def _at_rate(name: str, rate: float) -> Figures:
+    async def main() -> Figures:
+        async with running(name) as system, workers(system):
+            await _paced(system, WARM_UP, IDLE_SECONDS)
+            return await _under_load(system, rate)
+
+    return uvloop.run(main())
 
 
 def loaded() -> Figures:
-    """Each at 70 % of its own rate, then all at 70 % of the slowest one's."""
-
-    async def main() -> Figures:
-        own = {name: await _at_own_rate(name) for name in BACKLOG}
-        rate = LOAD * min(rate for rate, _ in own.values())
-        common = {name: await _at_rate(name, rate) for name in BACKLOG}
-        return {
-            f"{name}_{load}_{percentile}": figure
-            for load, found in (("own", {name: own[name][1] for name in own}), ("common", common))
-            for name, figures in found.items()
-            for percentile, figure in figures.items()
-        }
-
-    return uvloop.run(main())
+    """Each at 70 % of its own rate, then all at 70 % of the slowest one's, each in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
+        own = {name: fresh.submit(_at_own_rate, name).result() for name in BACKLOG}
+        slowest = min(rate for rate, _ in own.values())
+        common = {name: fresh.submit(_at_rate, name, LOAD * slowest).result() for name in BACKLOG}
+    return {
+        f"{name}_{load}_{percentile}": figure
+        for load, found in (
+            ("own", {name: figures for name, (_, figures) in own.items()}),
+            ("common", common),
+        )
+        for name, figures in found.items()
+        for percentile, figure in figures.items()
+    }

@@ -1,0 +1,71 @@
+"""What a million tasks leave behind: in Redis, when their results have expired, and in the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from time import monotonic
+
+import uvloop
+from queues.system import System, deadline, running, workers
+
+FIRST = 100_000
+TASKS = 1_000_000
+A_CALL = 500
+MOST_WAITING = 10_000
+SETTLE_SECONDS = 60.0
+
+
+async def _through(system: System, tasks: int) -> None:
+    """Let so many tasks be done, never more than a few thousand waiting."""
+    for added in range(0, tasks, A_CALL):
+        if added % (10 * A_CALL) == 0:
+            await _until_left(system, MOST_WAITING)
+        await system.add_many(A_CALL)
+    await _until_left(system, 0)
+
+
+async def _until_left(system: System, most: int) -> None:
+    for _ in deadline():
+        if await system.left() <= most:
+            break
+        await asyncio.sleep(0.01)
+
+
+async def _settled(system: System, keys: int) -> int:
+    """Return the bytes that Redis uses once only so many keys are left and its tables have shrunk."""
+    for _ in deadline(SETTLE_SECONDS):
+        if await system.client.dbsize() <= keys:
+            break
+        await asyncio.sleep(0.1)
+    least = (await system.client.info("memory"))["used_memory"]
+    end = monotonic() + 5.0
+    while monotonic() < end:
+        await asyncio.sleep(0.5)
+        least = min(least, (await system.client.info("memory"))["used_memory"])
+    return least
+
+
+def _resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def midas() -> dict[str, float]:
+    """Growth of Redis from before the first to after the last task, and of the worker after 100,000, in %."""
+    os.environ["RESULT_SECONDS"] = "1"
+
+    async def main() -> dict[str, float]:
+        async with running("midas") as system, workers(system) as (worker,):
+            await _through(system, A_CALL)
+            await asyncio.sleep(2.0)  # the results of these expire
+            keys = await system.client.dbsize()
+            before = await _settled(system, keys)
+            await _through(system, FIRST)
+            resident = _resident(worker.pid)
+            await _through(system, TASKS - FIRST)
+            grown = _resident(worker.pid) - resident
+            after = await _settled(system, keys)
+            return {"redis": 100 * abs(after / before - 1), "worker": 100 * grown / resident}
+
+    return uvloop.run(main())
