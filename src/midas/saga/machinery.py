@@ -75,8 +75,8 @@ class Machinery:
         with telemetry.continue_from(record.carrier), telemetry.context(saga_id=record.id):
             try:
                 await self._drive(ownership)
-            except OwnershipLost as error:
-                telemetry.log.warning("saga.ownership_lost", saga=self.name, message=str(error))
+            except OwnershipLost:
+                ownership.lose()
             except asyncio.CancelledError:
                 await ownership.release()
                 raise
@@ -111,6 +111,8 @@ class Machinery:
         outcome = _OUTCOMES.get(record.state)  # as of the last checkpoint that was taken
         if outcome is None:
             telemetry.saga.left(self.name)
+            if ownership.lost:
+                telemetry.log.warning("saga.ownership_lost", saga=self.name, epoch=record.epoch)
         else:
             telemetry.saga.finished(self.name, outcome)
         if outcome == "failed":

@@ -85,7 +85,7 @@ def _sender(redis, telemetry):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 async def test_a_death_at_any_call_is_survived(case, orchestrate, world, sender, clock):
-    """Another orchestrator ends the saga as it would have ended, with every effect under one key, or undone in reverse."""
+    """Another orchestrator ends it as it would have ended: each effect under one key, or undone in reverse."""
     steps = case(world, "")
     definition = Definition(steps, 1)
     mortal: SagaOrchestrator = orchestrate(steps, clock=clock, sender=sender)
