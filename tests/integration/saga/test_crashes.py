@@ -11,7 +11,7 @@ from midas.redis import Availability, Sender
 from midas.saga import Parallel, SagaOrchestrator, SagaState, StepKind, Terminal
 from midas.saga.definition import Definition
 
-from .world import Died, MortalSender, World, check_invariants
+from .world import Died, MortalSender, Unheard, World, check_invariants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ def linear(world: World, saga_id: str) -> list[Unit]:
 
 
 def hiccups(world: World, saga_id: str) -> list[Unit]:
-    world.fails(saga_id, "b", RuntimeError("not now"), TimeoutError("no answer"))
+    world.fails(saga_id, "b", RuntimeError("not now"), Unheard("no answer"))
     return linear(world, saga_id)
 
 
@@ -34,7 +34,7 @@ def refused(world: World, saga_id: str) -> list[Unit]:
 
 
 def doubtful(world: World, saga_id: str) -> list[Unit]:
-    world.always_fails("c", TimeoutError("no answer"))
+    world.always_fails("c", Unheard("no answer"))
     return [world.step("a"), world.step("b"), world.step("c", retries=1)]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from midas.saga import SagaState, SagaStep, StepRun, current_step
 from midas.saga.keys import SagaKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Iterator
 
     from redis.asyncio import Redis
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 class Died(BaseException):
     """The process that sent this is dead; nothing it does afterwards has an effect."""
+
+
+class Unheard(TimeoutError):  # noqa: N818 -- no error of ours
+    """It had its effect, and nobody heard of it."""
 
 
 class MortalSender:
@@ -63,7 +68,7 @@ class World:
     def __init__(self, redis: Redis, keys: SagaKeys) -> None:
         self._redis = redis
         self._keys = keys
-        self._faults: dict[tuple[str, str], list[BaseException | None]] = defaultdict(list)
+        self._faults: dict[tuple[str, str, str], list[BaseException | None]] = defaultdict(list)
         self._always: dict[tuple[str, str], BaseException] = {}
         self.runs: list[StepRun] = []
         self.applied: dict[str, set[str]] = defaultdict(set)
@@ -74,9 +79,11 @@ class World:
             options["compensation"] = self._undo
         return SagaStep(name, self._do, **options)
 
-    def fails(self, saga_id: str, step: str, *errors: BaseException | None) -> None:
-        """Let the next runs of a step raise these, before they have an effect."""
-        self._faults[saga_id, step].extend(errors)
+    def fails(
+        self, saga_id: str, step: str, *errors: BaseException | None, direction: str = "action"
+    ) -> None:
+        """Let the next runs of a step raise these: before they have an effect, or after it where it is ``Unheard``."""
+        self._faults[saga_id, step, direction].extend(errors)
 
     def always_fails(self, step: str, error: BaseException, direction: str = "action") -> None:
         self._always[step, direction] = error
@@ -86,13 +93,16 @@ class World:
         self._always.clear()
 
     async def _do(self, _) -> dict[str, str]:
-        run = await self._enter("EXECUTING", "UNKNOWN")  # the latter when one beside it has just failed
-        self.applied[run.saga_id].add(run.step)
+        # UNKNOWN is written of a step that runs when one beside it has just failed.
+        run = await self._enter("EXECUTING", "UNKNOWN")
+        with self._fault_of(run):
+            self.applied[run.saga_id].add(run.step)
         return {run.step: run.idempotency_key}
 
     async def _undo(self, _) -> None:
         run = await self._enter("COMPENSATING")
-        self.applied[run.saga_id].discard(run.step)
+        with self._fault_of(run):
+            self.applied[run.saga_id].discard(run.step)
 
     async def _enter(self, *announced: str) -> StepRun:
         run = current_step()
@@ -100,12 +110,17 @@ class World:
         if record.get("state") not in announced:
             self.unannounced.append(run)
         self.runs.append(run)
-        if (run.step, run.direction) in self._always:
-            raise self._always[run.step, run.direction]
-        faults = self._faults[run.saga_id, run.step]
-        if run.direction == "action" and faults and (error := faults.pop(0)) is not None:
-            raise error
         return run
+
+    @contextmanager
+    def _fault_of(self, run: StepRun) -> Iterator[None]:
+        faults = self._faults[run.saga_id, run.step, run.direction]
+        error = self._always.get((run.step, run.direction)) or (faults.pop(0) if faults else None)
+        if error is not None and not isinstance(error, Unheard):
+            raise error
+        yield
+        if error is not None:
+            raise error
 
     def of(self, saga_id: str) -> list[StepRun]:
         return [run for run in self.runs if run.saga_id == saga_id]
@@ -114,8 +129,13 @@ class World:
         return list(dict.fromkeys(run.step for run in self.of(saga_id) if run.direction == "compensation"))
 
 
-def check_invariants(world: World, view: SagaView, steps: Iterable[SagaStep]) -> None:
-    """Whatever died when: this is true of every saga that has ended or stands still."""
+def check_invariants(
+    world: World, view: SagaView, steps: Iterable[SagaStep], *, in_one_go: bool = True
+) -> None:
+    """Whatever died when: this is true of every saga that has ended or stands still.
+
+    One that a person resumed, so that it did not undo everything in one go, need not have kept the order.
+    """
     runs = world.of(view.saga_id)
     order = [step.name for step in steps]
     applied = world.applied[view.saga_id]
@@ -126,7 +146,7 @@ def check_invariants(world: World, view: SagaView, steps: Iterable[SagaStep]) ->
     directions = [run.direction for run in runs]
     assert directions == sorted(directions), "an action after a compensation"  # "action" < "compensation"
     undone = world.undone(view.saga_id)
-    assert undone == sorted(undone, key=order.index, reverse=True), "not undone in reverse"
+    assert not in_one_go or undone == sorted(undone, key=order.index, reverse=True), "not undone in reverse"
 
     ends = [
         line.state
@@ -145,6 +165,3 @@ def check_invariants(world: World, view: SagaView, steps: Iterable[SagaStep]) ->
         assert set(view.not_undone) == applied != set()
     else:
         assert view.state is SagaState.SUSPENDED, view.state
-
-
-Cases = dict[str, "Callable[[World], list[SagaStep]]"]
