@@ -18,7 +18,7 @@ JOBS ?= 3
 RUNS ?= 7
 TESTS ?=
 
-.PHONY: help demo test bench lint types architecture check format render clean system
+.PHONY: help demo test bench chaos lint types architecture check format render clean system
 
 help: ## Show what can be done.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(VENV)/.dev system ## Run all tests (JOBS=3 at once, TESTS=path for some)
 
 bench: $(VENV)/.bench ## Measure every claim beside its peers (RUNS=7 interleaved runs, ONLY=text to choose).
 	@cd benchmarks && ../$(BIN)/python run.py --runs $(RUNS) $(if $(ONLY),--only '$(ONLY)')
+
+chaos: $(VENV)/.demo system ## Kill workers, orchestrators and Redis while they work, and count what is lost (SEED=number).
+	@$(BIN)/python tests/chaos/run.py $(if $(SEED),--seed=$(SEED))
 
 lint: $(VENV)/.dev ## Check style and formatting.
 	@$(BIN)/ruff check
