@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from midas.queue.errors import InvalidTask
+from midas.queue.streams.config import MOST_RETRIES
 from midas.queue.streams.messages import Head, pack_body, pack_head
 from midas.queue.streams.task import check_unique_key, make_id, stream_of
 from midas.queue.tasks import check_id, check_type, milliseconds
@@ -30,8 +31,8 @@ def addition_of(
         check_unique_key(new.unique_key)
     stream = stream_of(new.priority)
     retries = config.max_retries if new.max_retries is None else new.max_retries
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise InvalidTask(f"max_retries is a whole number, 0 or more, and not {retries!r}")
+    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MOST_RETRIES:
+        raise InvalidTask(f"max_retries is a whole number from 0 to {MOST_RETRIES} and not {retries!r}")
     delay = new.delay_ms()
     timeout = config.default_timeout if new.timeout is None else new.timeout
     task_id = new.task_id or make_id()

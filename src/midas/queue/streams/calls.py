@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -41,7 +42,8 @@ class Calls:
     def add(self, additions: Sequence[Addition]) -> Call:
         """New tasks get in line."""
         known = _milliseconds(self._config.known_seconds)
-        return self._call("add", self._config.max_waiting, known, *_flat(additions))
+        name = os.urandom(8).hex()  # by which a repeated call is recognised
+        return self._call("add", self._config.max_waiting, known, name, *_flat(additions))
 
     def take(self, reader: str, slots: int, more: int) -> Call:
         """Tasks are given to a reader."""
@@ -84,6 +86,10 @@ class Calls:
     def dead(self, limit: int, ids: Iterable[str] = ()) -> Call:
         """What was given up?"""
         return self._call("dead", limit, *ids)
+
+    def buried(self) -> Call:
+        """Which tasks were given up?"""
+        return self._call("buried")
 
     def replay(self, heads: Sequence[tuple[str, bytes]]) -> Call:
         """What was given up is tried again."""

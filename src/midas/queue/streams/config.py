@@ -12,6 +12,7 @@ from midas.queue.errors import InvalidTask
 from midas.queue.tasks import milliseconds
 
 _GROUP_CHARACTERS: Final = 64
+MOST_RETRIES: Final = 1_000
 
 
 class TaskPriority(IntEnum):
@@ -147,7 +148,7 @@ class TaskQueueConfig:
                 f"a consumer group has 1 to {_GROUP_CHARACTERS} characters: {self.consumer_group!r}"
             )
         _check_whole("batch_size", self.batch_size, 1, 500)
-        _check_whole("max_retries", self.max_retries, 0, 1_000)
+        _check_whole("max_retries", self.max_retries, 0, MOST_RETRIES)
         _check_whole("max_deliveries", self.max_deliveries, 1, 1_000)
         _check_whole("max_waiting", self.max_waiting, 0, 2**53)
         for name in (

@@ -88,7 +88,8 @@ class DeadLetters(ABC):
     async def replay(self, task_ids: Sequence[str] | None = None) -> int:
         """Try tasks again that were given up, all of them where no ids are given; give their number.
 
-        They keep their id and get a new account of retries and deliveries. What cannot be decoded stays.
+        They keep their id and get a new account of retries and deliveries. What cannot be decoded stays, and what has
+        a unique key that another task has got meanwhile.
 
         Raises:
             QueueUnavailable: Redis did not answer within a second. What was replayed before is.
@@ -96,9 +97,9 @@ class DeadLetters(ABC):
         total = 0
         for ids in await self._chosen(task_ids):
             heads = []
-            for task_id, _, _, packed, _, _ in _rows(await self.ask(self.calls.dead(len(ids), ids))):
+            for task_id, _, _, packed, body, _ in _rows(await self.ask(self.calls.dead(len(ids), ids))):
                 head = _readable(packed)
-                if head is not None:
+                if head is not None and _payload(body) is not None:
                     fresh = msgspec.structs.replace(head, retries=0, deliveries=0, enqueued=0)
                     heads.append((task_id.decode(), pack_head(fresh)))
             if heads:
@@ -118,8 +119,7 @@ class DeadLetters(ABC):
 
     async def _chosen(self, task_ids: Sequence[str] | None) -> list[list[str]]:
         if task_ids is None:
-            reply = await self.ask(self.calls.dead(1_000_000))
-            task_ids = [task_id.decode() for task_id in reply[::_FIELDS]]
+            task_ids = [task_id.decode() for task_id in await self.ask(self.calls.buried())]
         return [list(task_ids[at : at + _AT_A_TIME]) for at in range(0, len(task_ids), _AT_A_TIME)]
 
 
@@ -134,18 +134,21 @@ def _readable(packed: bytes) -> Head | None:
         return None
 
 
+def _payload(body: bytes) -> dict[str, Any] | None:
+    try:
+        return unpack_body(body).payload
+    except UnreadableTask:
+        return None
+
+
 def _letter(  # noqa: PLR0917 -- the fields of one row
     task_id: bytes, died_at: bytes, stream: int, packed_head: bytes, body: bytes, note: bytes
 ) -> DeadLetter:
     head, why = _readable(packed_head), unpack_note(note)
-    try:
-        payload = unpack_body(body).payload
-    except UnreadableTask:
-        payload = None
     return DeadLetter(
         id=task_id.decode(),
         type=head.type if head else "",
-        payload=payload,
+        payload=_payload(body),
         priority=priority_of(stream),
         reason=why.reason,
         traceback=why.traceback,

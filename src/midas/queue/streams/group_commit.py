@@ -68,6 +68,8 @@ class GroupCommit(Generic[I, O]):
                 try:
                     replies: Sequence[O | BaseException] = await self._send([item for item, _ in group])
                 except asyncio.CancelledError as error:
+                    group += self._line
+                    self._line.clear()
                     _answer(group, [error] * len(group))
                     raise
                 except Exception as error:  # noqa: BLE001 -- it belongs to those who handed the items in

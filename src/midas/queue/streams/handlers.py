@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from midas.queue.streams.task import StreamTask
 
 Handler: TypeAlias = "Callable[..., Any] | Batch"
@@ -33,7 +37,7 @@ class Batch:
     linger_seconds: float = 0.05
 
 
-def bind(handler: Handler, concurrency: int) -> Bound:
+def bind(handler: Handler, concurrency: int, threads: Executor | None = None) -> Bound:
     """Give what runs one task.
 
     Raises:
@@ -43,7 +47,7 @@ def bind(handler: Handler, concurrency: int) -> Bound:
     if isinstance(handler, Batch):
         if not 1 <= handler.size <= concurrency:
             raise ValueError(f"a batch of {handler.size} cannot be had with a concurrency of {concurrency}")
-        return _Collector(handler).run
+        return _Collector(handler, threads).run
     if not callable(handler):
         raise TypeError(f"a handler is a function, or a Batch of one, and not {handler!r}")
     takes_task = _takes_task(handler)
@@ -51,7 +55,12 @@ def bind(handler: Handler, concurrency: int) -> Bound:
         if takes_task:
             return handler
         return lambda task: handler(task.payload)
-    return lambda task: asyncio.to_thread(handler, task if takes_task else task.payload)
+    return lambda task: _in_thread(threads, handler, task if takes_task else task.payload)
+
+
+def _in_thread(threads: Executor | None, function: Callable[[Any], Any], argument: Any) -> Awaitable[Any]:
+    run = partial(copy_context().run, function, argument)
+    return asyncio.get_running_loop().run_in_executor(threads, run)
 
 
 def _takes_task(handler: Callable[..., Any]) -> bool:
@@ -68,8 +77,9 @@ def _is_async(handler: Callable[..., Any]) -> bool:
 class _Collector:
     """Gathers the tasks of one type, and hands them over when there are enough or the first has waited long enough."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, threads: Executor | None) -> None:
         self._batch = batch
+        self._threads = threads
         self._is_async = _is_async(batch.function)
         self._waiting: list[tuple[StreamTask, asyncio.Future[Any]]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -103,14 +113,18 @@ class _Collector:
             if self._is_async:
                 verdicts = await self._batch.function(tasks)
             else:
-                verdicts = await asyncio.to_thread(self._batch.function, tasks)
+                verdicts = await _in_thread(self._threads, self._batch.function, tasks)
             _check(verdicts, tasks)
-        except Exception as error:  # noqa: BLE001 -- each of the tasks gets it
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 -- each of the tasks gets it
             verdicts = [error] * len(tasks)
         for (_, future), verdict in zip(wanted, verdicts, strict=True):
             if future.done():
                 continue  # it was cancelled or timed out meanwhile
-            if isinstance(verdict, BaseException):
+            if isinstance(verdict, StopIteration):
+                future.set_exception(RuntimeError(f"the verdict is {verdict!r}"))  # no future takes that one
+            elif isinstance(verdict, BaseException):
                 future.set_exception(verdict)
             else:
                 future.set_result(verdict)

@@ -89,6 +89,10 @@ def pack_body(task_type: str, payload: dict[str, Any], carrier: dict[str, str]) 
     Raises:
         InvalidTask: The payload holds something that MessagePack does not know, or is larger than ``MOST_BYTES``.
     """
+    if not isinstance(payload, dict) or not all(isinstance(name, str) for name in payload):
+        raise InvalidTask(
+            f"the payload of {task_type} cannot be sent: it is no dict with strings as its keys"
+        )
     return _pack(Body(VERSION, payload, carrier), f"the payload of {task_type}")
 
 

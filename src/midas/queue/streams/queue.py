@@ -181,7 +181,9 @@ class TaskQueue(DeadLetters):
             replies = await self._send_additions(group)
             ids += [
                 self._added(new, addition, there)
-                for new, addition, there in zip(tasks[start:], group, replies, strict=False)
+                for new, addition, there in zip(
+                    tasks[start : start + _MOST_IN_A_CALL], group, replies, strict=True
+                )
             ]
         return ids
 

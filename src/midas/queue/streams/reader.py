@@ -36,6 +36,7 @@ _LONGEST_WAIT_SECONDS: Final = 1.0
 _LOST_REPLY_SECONDS: Final = 2 * SOCKET_SECONDS
 """What the server delivered so long ago and we never saw was in a reply that was lost."""
 _LAST_WORDS_SECONDS: Final = 2.0
+_MOST_UNSEEN: Final = 10_000
 
 
 class Reader:
@@ -69,6 +70,11 @@ class Reader:
         )
         self._stack = AsyncExitStack()
         self._next_due = -1.0
+        self._is_taking = False
+        self._heard_while_taking: set[str] = set()
+        self._unsettled: set[str] = set()
+        self.owes_a_slot = False
+        """Whether something that came back waits for a free slot: until it has one, nothing should be held ahead."""
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -130,13 +136,19 @@ class Reader:
             QueueUnavailable: Redis did not answer. What it may have delivered is found later.
         """
         taking = asyncio.ensure_future(self._queue.send(self._calls.take(self.name, slots, more)))
+        self._is_taking = True
         try:
             reply = await asyncio.shield(taking)
         except asyncio.CancelledError:
-            # The reply may hold tasks: let them go back when we leave.
+            # The reply may hold tasks: let them go back when we leave, however often we are told to hurry.
+            while not taking.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([taking])
             with suppress(QueueUnavailable):
-                self._receive(await taking)
+                self._receive(taking.result())
             raise
+        finally:
+            self._is_taking = False
         return self._receive(reply)
 
     async def wait(self, seconds: float) -> None:
@@ -167,8 +179,10 @@ class Reader:
             on_verdict: Is told whether the delivery was still ours.
         """
         self.held.pop(task.message_id, None)
+        self._unsettled.add(task.message_id)
 
         def reply(verdict: bool | BaseException) -> None:  # noqa: FBT001 -- what the server said
+            self._unsettled.discard(task.message_id)
             if verdict is False:
                 self._queue.telemetry.log.warning(
                     "queue.settlement_refused", queue=self._queue.name, task_id=task.id, task_type=task.type
@@ -186,16 +200,20 @@ class Reader:
     # What came ---------------------------------------------------------------------------------------------
 
     def _receive(self, reply: list[Any]) -> list[StreamTask]:
-        now_ms, due = reply[0], reply[1]
+        now_ms, due, self.owes_a_slot = reply[0], reply[1], reply[2] == 1
         self._next_due = due / 1000 if due >= 0 else -1.0
         taken_at = time.monotonic()
         tasks = []
-        for position in range(2, len(reply), _FIELDS):
+        for position in range(3, len(reply), _FIELDS):
             stream, entry, head, body = reply[position : position + _FIELDS]
             task = self._read(stream, entry.decode(), head, body, now_ms, taken_at)
             if task is not None:
                 self.held[task.message_id] = task
                 tasks.append(task)
+        # Whoever takes must have them before he hears that one of them is not wanted.
+        for task_id in self._heard_while_taking:
+            asyncio.get_running_loop().call_soon(self._hear_cancelled, task_id)
+        self._heard_while_taking.clear()
         return tasks
 
     def _read(  # noqa: PLR0917 -- the fields of one entry
@@ -264,6 +282,8 @@ class Reader:
         )
 
     def _hear_cancelled(self, task_id: str) -> None:
+        if self._is_taking:
+            self._heard_while_taking.add(task_id)  # it may be among those that are on their way
         for task in list(self.held.values()):
             if task.id == task_id:
                 self._on_cancelled(task)
@@ -283,13 +303,15 @@ class Reader:
     async def _compare(self) -> None:
         """Compare what we hold with what the server says we hold."""
         before = list(self.held.values())
-        found = await self._queue.send(self._calls.held(self.name, 10_000))
+        known = self._unsettled | self.held.keys()
+        found = await self._queue.send(self._calls.held(self.name, len(before) + _MOST_UNSEEN))
         theirs = set()
         for position in range(0, len(found), _FIELDS):
             stream, entry, idle_ms, head = found[position : position + _FIELDS]
             message_id = f"{entry.decode()}@{stream}"
             theirs.add(message_id)
-            if message_id not in self.held and idle_ms > _LOST_REPLY_SECONDS * 1000 and head:
+            is_known = message_id in known or message_id in self.held
+            if not is_known and idle_ms > _LOST_REPLY_SECONDS * 1000:
                 self._give_back_unseen(stream, entry.decode(), head)
         for task in before:
             if task.message_id not in theirs and self.held.pop(task.message_id, None) is not None:

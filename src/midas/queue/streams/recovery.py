@@ -43,8 +43,8 @@ def _settlement(queue: TaskQueue, stream: int, entry: str, packed: bytes, reader
     except UnreadableTask as error:
         return settlements.unreadable(stream, entry, reader, error)
     head.enqueued = head.enqueued or queue.milliseconds_of(entry)
-    limited = head.type if head.type in queue.config.limits else ""
-    return settlements.recovered(stream, entry, head, reader, limited, queue.config.max_deliveries)
+    # Whoever took it may have known of a limit that this process does not.
+    return settlements.recovered(stream, entry, head, reader, head.type, queue.config.max_deliveries)
 
 
 def _note(queue: TaskQueue, settled: list[Settlement]) -> int:

@@ -115,4 +115,4 @@ def unreadable(stream: int, entry: str, worker_id: str, error: Exception) -> Set
     reason = str(error)
     note = pack_note(Note(reason, "", worker_id))
     outcome = pack_outcome(TaskStatus.FAILED, entry, reason=reason)
-    return ("dead", stream, entry, f"unreadable:{entry}", "", "", note, outcome, "")
+    return ("dead", stream, entry, f"unreadable:{entry}@{stream}", "", "", note, outcome, "")

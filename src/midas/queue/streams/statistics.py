@@ -28,7 +28,7 @@ class Statistics:
         added: Tasks added.
         completed: Tasks that ended with a result.
         failed: Tasks that ended without one: dead letters, timeouts and cancellations.
-        timed_out: Of these, tasks that took or waited too long.
+        timed_out: Of these, tasks that were not begun in time. Those that took too long are dead letters.
         cancelled: Of these, cancelled ones.
         retried: Runs after an error.
         recovered: Tasks taken from dead workers.

@@ -30,7 +30,8 @@ class NewTask:
         delay: Seconds until it may run.
         at: When it may run; has to carry a time zone. Takes the place of ``delay``.
         timeout: Seconds that one run may take; the queue's default where it is None.
-        expires: Seconds after which it need not begin any more, counted from now: it is TIMEOUT then. None for never.
+        expires: Seconds after which it need not begin any more, counted from when it may: it is TIMEOUT then. None for
+            never.
         unique_key: While a task with this key is not finished, another one is not added.
         task_id: An idempotency key: 1 to 128 letters, digits and any of ``_.:-``. A task whose id is known, even of one
             that has ended, is not added again, so that an ``add`` may be repeated. A random one where it is None.
@@ -142,7 +143,11 @@ def check_unique_key(key: str) -> None:
     """Refuse a unique key that could not be told from none.
 
     Raises:
-        InvalidTask: It is empty or too long.
+        InvalidTask: It is empty, too long, or no text that can be sent.
     """
     if not 0 < len(key) <= _LONGEST_UNIQUE_KEY:
         raise InvalidTask(f"a unique key has 1 to {_LONGEST_UNIQUE_KEY} characters and not {len(key)}")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise InvalidTask(f"a unique key is text that can be sent, and not {key!r}") from None

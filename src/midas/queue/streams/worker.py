@@ -11,20 +11,20 @@ import os
 import signal
 import socket
 import time
-import traceback
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from botmetry import context
 from midas.errors import QueueUnavailable
-from midas.queue.errors import GiveUp, InvalidTask, Retry
 from midas.queue.streams import settlements
 from midas.queue.streams.deadlines import Deadlines
+from midas.queue.streams.failures import buried, failed
 from midas.queue.streams.handlers import bind
 from midas.queue.streams.reader import Reader
 from midas.queue.tasks import TaskStatus
-from midas.redis import end
+from midas.redis import cancellations, end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +40,7 @@ _LONG_SECONDS: Final = 1.0
 """Where tasks take so long, none is held ahead: it would wait here while others are free."""
 _SMOOTHING: Final = 0.1
 _LOOK_SECONDS: Final = 1.0
+_LOOK_AGAIN_SECONDS: Final = 0.05
 
 
 class Worker:
@@ -70,8 +71,10 @@ class Worker:
             raise ValueError(f"a concurrency is 1 or more and not {concurrency!r}")
         self._queue = queue
         self._telemetry = queue.telemetry
+        # Threads of its own: the loop's are few, and Redis's address may have to be looked up in one of them.
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
         self._handlers: dict[str, Bound] = {
-            name: bind(handler, concurrency) for name, handler in handlers.items()
+            name: bind(handler, concurrency, self._threads) for name, handler in handlers.items()
         }
         self._concurrency = concurrency
         self._worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}"
@@ -91,7 +94,6 @@ class Worker:
         Args:
             until_empty: End as well when nothing waits and nothing will be retried within the longest pause.
         """
-        self._stop = asyncio.Event()
         reader = Reader(
             self._queue, self._worker_id, on_taken_away=self._taken_away, on_cancelled=self._cancelled
         )
@@ -103,10 +105,11 @@ class Worker:
                     await self._take_until_stopped(until_empty=until_empty)
                 finally:
                     await self._finish()
+        self._stop.clear()
         self._telemetry.log.info("worker.stopped", queue=self._queue.name, worker_id=self._worker_id)
 
     def stop(self) -> None:
-        """Take no more tasks, finish what runs, and return from ``run``."""
+        """Take no more tasks, finish what runs, and return from ``run``; said before ``run``, it returns at once."""
         self._stop.set()
         self._freed.set()
 
@@ -158,13 +161,16 @@ class Worker:
 
     def _most_ahead(self) -> int:
         mean = self._mean_seconds
-        if mean is None or mean > _LONG_SECONDS:
+        if mean is None or mean > _LONG_SECONDS or self._reader.owes_a_slot:
             return 0
         return min(self._queue.config.batch_size, int(self._concurrency * _AHEAD_SECONDS / max(mean, 1e-6)))
 
     async def _is_empty(self) -> bool:
         if self._runs or self._ahead:
-            await asyncio.wait(self._runs.values(), return_when=asyncio.FIRST_COMPLETED)
+            # Not for long: what runs may add tasks, and wait for them.
+            await asyncio.wait(
+                self._runs.values(), timeout=_LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
             return False
         await self._reader.flush()
         now = await self._queue.statistics()
@@ -215,16 +221,19 @@ class Worker:
         if task.is_overdue:
             return self._overdue(task)
         if handler is None:
-            return self._buried(task, f"no handler for {task.type!r} in worker {self._worker_id}")
+            return buried(self._queue, task, f"no handler for {task.type!r} in worker {self._worker_id}")
         self._deadlines.watch(task)
         try:
             with self._telemetry.queue.task(self._queue.name, task.type):
                 result = await self._timed(handler, task)
             return settlements.completed(task, result)
-        except asyncio.CancelledError:
-            return self._stopped(task)
-        except Exception as error:  # noqa: BLE001 -- whatever a handler raises fails its task and nothing else
-            return self._failed(task, error)
+        except asyncio.CancelledError as error:
+            # A handler may raise this by itself. If that gave the task back, it would come again, and for ever.
+            return self._stopped(task) if cancellations() else failed(self._queue, task, error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises fails its task and nothing else
+            return failed(self._queue, task, error)
         finally:
             self._deadlines.forget(task)
 
@@ -243,30 +252,11 @@ class Worker:
         return settlements.ended(task, TaskStatus.TIMEOUT, "it waited longer than it was worth")
 
     def _stopped(self, task: StreamTask) -> Settlement | None:
-        """What becomes of a run that was cancelled: by us, or by itself."""
+        """What becomes of a run that was cancelled."""
         if task.message_id not in self._unwanted:
             return settlements.returned(task)
         status = self._unwanted[task.message_id]
         return None if status is None else settlements.ended(task, status, "cancelled while it ran")
-
-    def _failed(self, task: StreamTask, error: Exception) -> Settlement:
-        reason = str(error) if isinstance(error, GiveUp | Retry | InvalidTask) else ""
-        reason = reason or f"{type(error).__name__}: {error}".removesuffix(": ")
-        is_final = isinstance(error, GiveUp | InvalidTask) or task.head.retries >= task.head.max_retries
-        if is_final:
-            status = TaskStatus.TIMEOUT if isinstance(error, TimeoutError) else TaskStatus.FAILED
-            return self._buried(task, reason, "".join(traceback.format_exception(error)), status)
-        pause = getattr(error, "delay", None) if isinstance(error, Retry) else None
-        if pause is None:
-            pause = settlements.retry_delay(self._queue.config, task.head.retries)
-        self._telemetry.queue.retried(self._queue.name)
-        return settlements.retried(task, reason, pause)
-
-    def _buried(
-        self, task: StreamTask, reason: str, trace: str = "", status: TaskStatus = TaskStatus.FAILED
-    ) -> Settlement:
-        self._queue.note_dead(task.id, task.type, reason)
-        return settlements.buried(task, reason, trace, status)
 
     # Stopping ----------------------------------------------------------------------------------------------
 

@@ -5,20 +5,22 @@ local result = KEYS[FIRST_RESULT + 1]
 local place = redis.call('HGET', LIVE, id)
 
 local function cancelled(head)
-  conclude(id, head and cmsgpack.unpack(head)[9] or '', result, outcome, ttl)
+  local fields = head and read_head(head)
+  conclude(id, fields and fields[9] or '', result, outcome, ttl)
   count('CANCELLED', 1)
   return 'cancelled'
 end
 
 local function cancelled_card()
   local _, head = take_card(id)
+  redis.call('HDEL', PACE, 'paid ' .. id)
   return cancelled(head)
 end
 
 if not place then
   return redis.call('EXISTS', result) == 1 and 'ended' or 'unknown'
 end
-if place == 'delayed' then
+if string.find(place, 'delayed ', 1, true) == 1 then
   redis.call('ZREM', DELAYED, id)
   return cancelled_card()
 end
@@ -27,13 +29,13 @@ if parked then
   redis.call('ZREM', PARKED, parked)
   return cancelled_card()
 end
-local index, entry = string.match(place, '^(%d) (.*)$')
-index = tonumber(index)
-if with_group(index, 'XPENDING', KEYS[index], GROUP, entry, entry, 1)[1] then
+if is_in_flight(place) then
   redis.call('ZADD', CANCELLED, exact(now), id)
   redis.call('PUBLISH', channel('cancelled'), id)
   return 'told'
 end
+local index, entry = string.match(place, '^(%d) (%S+)')
+index = tonumber(index)
 local found = redis.call('XRANGE', KEYS[index], entry, entry)[1]
 redis.call('XDEL', KEYS[index], entry)
 return cancelled(found and found[2][2])

@@ -14,8 +14,4 @@ if wait > 0 then
   local until_then = math.max(now + wait, tonumber(redis.call('ZSCORE', AWAITED, id) or '0'))
   redis.call('ZADD', AWAITED, exact(until_then), id)
 end
-local index, entry = string.match(place, '^(%d) (.*)$')
-if index and with_group(tonumber(index), 'XPENDING', KEYS[tonumber(index)], GROUP, entry, entry, 1)[1] then
-  return { 'PROCESSING', '' }
-end
-return { 'PENDING', '' }
+return { is_in_flight(place) and 'PROCESSING' or 'PENDING', '' }

@@ -54,9 +54,10 @@ local function with_group(index, ...)
 end
 
 -- Streams 1 to 4 hold what is new, by priority, and 5 to 8 what came back, which stands before the new.
-local function append(index, id, head, body)
+-- Behind a task's place stands the delivery that sent it there, if one did: a settlement may be repeated.
+local function append(index, id, head, body, from)
   local entry = redis.call('XADD', KEYS[index], '*', 'h', head, 'b', body)
-  redis.call('HSET', LIVE, id, index .. ' ' .. entry)
+  redis.call('HSET', LIVE, id, index .. ' ' .. entry .. ' ' .. (from or ''))
 end
 
 local function came_back(index)
@@ -68,9 +69,9 @@ local function put_aside(set, score, member, id, index, head, body)
   redis.call('ZADD', set, score, member)
 end
 
-local function delay(due, id, index, head, body)
+local function delay(due, id, index, head, body, from)
   put_aside(DELAYED, exact(due), id, id, index, head, body)
-  redis.call('HSET', LIVE, id, 'delayed')
+  redis.call('HSET', LIVE, id, 'delayed ' .. (from or ''))
 end
 
 local function take_card(id)
@@ -92,9 +93,27 @@ local function release(index, entry)
   return found and found[2][2] or '', found and found[2][4] or ''
 end
 
+-- What a head says, or nil where it is none: anything may have been put into a stream by hand.
+local function read_head(head)
+  local is_read, fields = pcall(cmsgpack.unpack, head)
+  if is_read and type(fields) == 'table' and type(fields[1]) == 'string' and type(fields[2]) == 'string'
+    and type(fields[5]) == 'number' and type(fields[9]) == 'string' then
+    return fields
+  end
+end
+
+-- Whether a place that LIVE names is that of a task which a reader holds.
+local function is_in_flight(place)
+  local index, entry = string.match(place, '^(%d) (%S+)')
+  index = tonumber(index)
+  return index ~= nil
+    and with_group(index, 'XPENDING', KEYS[index], GROUP, entry, entry, 1)[1] ~= nil
+end
+
 -- A type with a limit lets the next of its parked tasks go on.
 local function let_next(task_type, id)
   redis.call('ZREM', BUSY, task_type .. '\0' .. id)
+  redis.call('HDEL', PACE, 'paid ' .. id)
   local first = redis.call('ZRANGEBYLEX', PARKED, '[' .. task_type .. '\0', '(' .. task_type .. '\1', 'LIMIT', 0, 1)[1]
   if first then
     redis.call('ZREM', PARKED, first)
@@ -141,6 +160,7 @@ end
 
 -- When a waiting entry was enqueued: what came back carries it, what is new has it in its id.
 local function enqueued_at(entry)
-  local told = cmsgpack.unpack(entry[2][2])[5]
+  local fields = read_head(entry[2][2])
+  local told = fields and fields[5] or 0
   return told > 0 and told or tonumber(string.match(entry[1], '^%d+'))
 end

@@ -5,16 +5,19 @@
 local ttl = ARGV[3]
 local verdicts = {}
 
-local function again(index, entry, id, unique, result, head, body, pause)
+local function again(index, entry, id, unique, result, head, body, pause, counted)
+  local from = entry .. '@' .. index
   if redis.call('ZSCORE', CANCELLED, id) then
     conclude(id, unique, result, cjson.encode({ 'CANCELLED', entry, 'cancelled while it ran' }) .. '\n', ttl)
     count('CANCELLED', 1)
-  elseif pause > 0 then
-    delay(now + pause, id, came_back(index), head, body)
-    wake_one_worker() -- it may be due before whoever sleeps wants to look again
+    return
+  end
+  count(counted, 1)
+  wake_one_worker() -- a delayed one, too, may be due before whoever sleeps wants to look again
+  if pause > 0 then
+    delay(now + pause, id, came_back(index), head, body, from)
   else
-    append(came_back(index), id, head, body)
-    wake_one_worker()
+    append(came_back(index), id, head, body, from)
   end
 end
 
@@ -42,8 +45,7 @@ for position = 4, #ARGV, 9 do
     local head, body = release(index, entry)
     owned = head ~= nil
     if owned and what == 'again' then
-      again(index, entry, id, unique, result, first, body, tonumber(second))
-      count(third, 1)
+      again(index, entry, id, unique, result, first, body, tonumber(second), third)
     elseif owned then
       bury(index, id, unique, result, head, body, first, second)
       count('dead', 1)
@@ -56,9 +58,11 @@ for position = 4, #ARGV, 9 do
     end
     verdicts[task] = '1'
   else
-    -- A repeated call lost only its reply: then the outcome that stands there names this very delivery.
-    local outcome = redis.call('GET', result)
-    verdicts[task] = outcome and string.find(outcome, '"' .. entry .. '"', 1, true) and '1' or '0'
+    -- A repeated call lost only its reply: then what stands there, outcome or place, names this very delivery.
+    local told = redis.call('GET', result) or redis.call('HGET', LIVE, id) or ''
+    local is_ours = string.find(told, '"' .. entry .. '"', 1, true)
+      or what == 'again' and string.sub(told, -#entry - 3) == ' ' .. entry .. '@' .. index
+    verdicts[task] = is_ours and '1' or '0'
   end
 end
 return table.concat(verdicts)

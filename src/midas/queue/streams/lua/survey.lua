@@ -20,13 +20,13 @@ for _, consumer in ipairs(redis.call('ZRANGEBYSCORE', ALIVE, '-inf', exact(now),
   for index = 1, STREAM_COUNT do
     local pending = redis.pcall('XPENDING', KEYS[index], GROUP, '-', '+', math.max(1, limit - size), consumer)
     if not pending.err then
+      holds = holds or #pending > 0 -- there may be more of them than these
       for _, item in ipairs(pending) do
         local entry = redis.call('XRANGE', KEYS[index], item[1], item[1])[1]
         if entry then
-          holds = true
           if size < limit then
             local at = #found
-            found[at + 1], found[at + 2], found[at + 3], found[at + 4] = index, item[1], entry[2][2], consumer
+            found[at + 1], found[at + 2], found[at + 3], found[at + 4] = index, item[1], entry[2][2] or '', consumer
             size = size + 1
           end
         else
@@ -42,6 +42,27 @@ for _, consumer in ipairs(redis.call('ZRANGEBYSCORE', ALIVE, '-inf', exact(now),
     end
     redis.call('ZREM', ALIVE, consumer)
   end
+end
+
+-- A type whose parked tasks nobody lets go on: its limit was taken back, or who ended the last of its runs did not know it.
+local after = '-'
+for _ = 1, 20 do
+  local first = redis.call('ZRANGEBYLEX', PARKED, after, '+', 'LIMIT', 0, 1)[1]
+  if not first then
+    break
+  end
+  local task_type = string.match(first, '^[^%z]*')
+  local from, to = '[' .. task_type .. '\0', '(' .. task_type .. '\1'
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', BUSY, from, to)) do
+    local id = string.sub(member, #task_type + 2)
+    if not is_in_flight(redis.call('HGET', LIVE, id) or '') then
+      let_next(task_type, id)
+    end
+  end
+  if redis.call('ZLEXCOUNT', BUSY, from, to) == 0 then
+    let_next(task_type, '')
+  end
+  after = to
 end
 
 -- Notes whose time is over.

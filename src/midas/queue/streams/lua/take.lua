@@ -1,13 +1,13 @@
 -- waiting -> in flight. Arguments: consumer, lease ms, free slots, how many more may be held, age limit ms, limits (JSON: type
 -- to {concurrency or 0, ms between two or 0, burst ms}; '' for none).
--- Returns {now, ms until the next delayed task is due or -1, stream, entry, head, body, stream, ...}.
+-- Returns {now, ms until the next delayed task is due or -1, 1 when something that came back finds no free slot, stream, entry, head, body, stream, ...}.
 --
 -- Each priority gets four times the share of the next. What one cannot use the others get. A stream whose first task has
 -- waited longer than the age limit gets the share of HIGH, so LOW is never shut out, however much there is of the others.
 local consumer, lease, slots, more = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local age_limit, limits = tonumber(ARGV[7]), ARGV[8] ~= '' and cjson.decode(ARGV[8])
 local WEIGHTS, AGED_WEIGHT, LOOK_AT_AGES_MS = { 64, 16, 4, 1 }, 16, 1000
-local reply, held = { now, -1 }, 0
+local reply, held = { now, -1, 0 }, 0
 
 redis.call('ZADD', ALIVE, exact(now + lease), consumer)
 
@@ -26,26 +26,34 @@ local function promote()
   reply[2] = nearest[2] and math.max(0, tonumber(nearest[2]) - now) or -1
 end
 
-local function set_back(index, entry, head, body)
+local function set_back(index, entry)
   with_group(index, 'XACK', KEYS[index], GROUP, entry)
   redis.call('XDEL', KEYS[index], entry)
 end
 
+-- An entry's id says when a task was enqueued, but for the head of one that gets another entry.
+local function dated(entry, fields)
+  if fields[5] == 0 then
+    fields[5] = tonumber(string.match(entry, '^%d+'))
+  end
+  return cmsgpack.pack(fields)
+end
+
 -- Whether a task of a limited type may run now. One that may not is parked, or delayed to the moment that is its own.
 local function may_run(index, entry, head, body)
-  local fields = cmsgpack.unpack(head)
-  local id, task_type = fields[1], fields[2]
-  local limit = limits[task_type]
+  local fields = read_head(head)
+  local limit = fields and limits[fields[2]]
   if not limit then
     return true
   end
+  local id, task_type = fields[1], fields[2]
   local concurrency, interval, burst = limit[1], limit[2], limit[3]
   if concurrency > 0 then
     local busy = redis.call('ZLEXCOUNT', BUSY, '[' .. task_type .. '\0', '(' .. task_type .. '\1')
     if busy >= concurrency then
       local place = task_type .. '\0' .. string.format('%016.0f', redis.call('HINCRBY', TURNS, 'parked', 1)) .. id
       set_back(index, entry)
-      put_aside(PARKED, 0, place, id, index, head, body)
+      put_aside(PARKED, 0, place, id, index, dated(entry, fields), body)
       redis.call('HSET', LIVE, id, 'parked ' .. place)
       return false
     end
@@ -53,11 +61,11 @@ local function may_run(index, entry, head, body)
   if interval > 0 and redis.call('HDEL', PACE, 'paid ' .. id) == 0 then
     -- A leaky bucket as a queue: everyone gets a moment, and comes back at that.
     local moment = math.max(now - burst, tonumber(redis.call('HGET', PACE, task_type) or '0'))
-    redis.call('HSET', PACE, task_type, exact(moment + interval))
+    redis.call('HSET', PACE, task_type, string.format('%.3f', moment + interval))
     if moment > now then
       redis.call('HSET', PACE, 'paid ' .. id, 1)
       set_back(index, entry)
-      delay(moment, id, index, head, body)
+      delay(math.ceil(moment), id, index, dated(entry, fields), body)
       return false
     end
   end
@@ -77,7 +85,7 @@ local function read(index, most)
   end
   local entries = found[1][2]
   for _, entry in ipairs(entries) do
-    local head, body = entry[2][2], entry[2][4]
+    local head, body = entry[2][2] or '', entry[2][4] or ''
     if not limits or may_run(index, entry[1], head, body) then
       local size = #reply
       reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4] = index, entry[1], head, body
@@ -87,7 +95,8 @@ local function read(index, most)
   return #entries
 end
 
--- What came back may have brought its worker down: it is held only where it starts at once.
+-- What came back may have brought its worker down: it is held only where it starts at once. Where nothing does, because
+-- there always is something ahead, the worker is told, and holds nothing ahead until it has a free slot for it.
 local function read_priority(priority, most)
   local got = read(priority + PRIORITIES, math.min(most, slots - held))
   return got + read(priority, most - got)
@@ -153,6 +162,13 @@ while left > 0 and open_count > 0 do
   end
 end
 redis.call('HSET', TURNS, 'credit', cmsgpack.pack(credit))
+if held >= slots then
+  for index = PRIORITIES + 1, STREAM_COUNT do
+    if redis.call('XLEN', KEYS[index]) > 0 and first_waiting(index) then
+      reply[3] = 1
+    end
+  end
+end
 if left <= 0 then
   wake_one_worker()
 end
