@@ -42,6 +42,13 @@ def assert_one_line(called: subprocess.CompletedProcess[str], *words: str) -> No
         (("migrate",), ("DATABASE_URL",)),
         (("bot",), ("TELEGRAM_BOT_TOKEN",)),
         (("worker",), ("REDIS_URL",)),
+        (("saga",), ("ACTION",)),
+        (("saga", "ls"), ("REDIS_URL",)),
+        (("saga", "ls", "--state", "HAPPY"), ("HAPPY", "SUSPENDED")),
+        (("saga", "show"), ("ID",)),
+        (("queue", "dance"), ("dance", "replay")),
+        (("queue", "ls"), ("REDIS_URL",)),
+        (("queue", "show", "ai", "--limit", "0"), ("--limit", "1 to 10000")),
     ],
 )
 def test_a_wrong_call_is_one_line(arguments, words, tmp_path):
@@ -84,3 +91,14 @@ def test_a_database_that_does_not_answer_is_one_line_without_its_password(variab
     assert variable in called.stderr
     assert "hunter2" not in called.stderr + called.stdout
     assert "Traceback" not in called.stdout
+
+
+@pytest.mark.parametrize("arguments", [("saga", "ls"), ("queue", "ls"), ("saga", "show", "x")])
+def test_a_redis_that_is_away_is_one_line(arguments, tmp_path):
+    """Where it was looked for and why it was not found; the password in the address is not part of it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen: whoever calls is refused
+        url = f"redis://:hunter2@127.0.0.1:{taken.getsockname()[1]}/0"
+        called = midas(*arguments, folder=tmp_path, REDIS_URL=url)
+    assert_one_line(called, "127.0.0.1", "REDIS_URL")
+    assert "hunter2" not in called.stderr

@@ -1,4 +1,4 @@
-"""The command line: ``midas demo | bot | worker | import | migrate | setup``.
+"""The commands and what each of them runs.
 
 A wrong call gets one clear line on the error output and exit code 2; what a person could not have caused gets its
 traceback. Each command imports what it needs when it runs, so that the bot does not pay for the demo's screen.
@@ -9,12 +9,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from botmetry.errors import BotmetryError
-from midas.errors import MidasError, StatementError
+from midas.cli.parsers import add_queue_commands, add_saga_commands, whole
+from midas.errors import MidasError, SettingsError, StatementError
 from midas.settings import Settings
 
 __all__ = ["main"]
@@ -120,6 +121,34 @@ def _migrate(arguments: argparse.Namespace, environ: Environ) -> int:
     return 0
 
 
+def _saga(arguments: argparse.Namespace, environ: Environ) -> int:
+    from midas.cli import sagas  # noqa: PLC0415
+
+    return _ask_redis(sagas.run, arguments, environ)
+
+
+def _queue(arguments: argparse.Namespace, environ: Environ) -> int:
+    from midas.cli import queues  # noqa: PLC0415
+
+    return _ask_redis(queues.run, arguments, environ)
+
+
+def _ask_redis(
+    run: Callable[[argparse.Namespace, str], Coroutine[Any, Any, str]],
+    arguments: argparse.Namespace,
+    environ: Environ,
+) -> int:
+    from midas.redis import connect  # noqa: PLC0415
+
+    url = Settings.from_env(_with_running_demo(environ)).required("redis_url")
+    try:
+        connect(url)  # which sends nothing yet
+    except ValueError as error:
+        raise SettingsError("REDIS_URL", f"cannot be read ({error})") from None
+    _say(asyncio.run(run(arguments, url)))
+    return 0
+
+
 def _setup(_: argparse.Namespace, __: Environ) -> int:
     from midas.demo.system_packages import set_up  # noqa: PLC0415
 
@@ -140,15 +169,28 @@ def _parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", help="run one worker; needs DATABASE_URL and REDIS_URL")
     worker.add_argument("--id", metavar="NAME", help="its name in logs and leases (default: worker-PID)")
     worker.add_argument(
-        "--metrics-port", metavar="PORT", type=_port, help="default: WORKER_METRICS_PORT, else 8001"
+        "--metrics-port",
+        metavar="PORT",
+        type=whole(0, 65_535),
+        help="default: WORKER_METRICS_PORT, else 8001",
     )
     worker.set_defaults(command=_worker)
     importing = commands.add_parser("import", help="import a bank statement, OFX or CSV")
     importing.add_argument("file", metavar="FILE")
     importing.add_argument(
-        "--user", metavar="ID", type=_user, default=1, help="whose transactions they are (default: 1)"
+        "--user",
+        metavar="ID",
+        type=whole(1, 2**63 - 1),
+        default=1,
+        help="whose transactions they are (default: 1)",
     )
     importing.set_defaults(command=_import)
+    saga = commands.add_parser("saga", help="look at sagas: ls, show, resume, skip, resolve, abort")
+    add_saga_commands(saga)
+    saga.set_defaults(command=_saga)
+    queue = commands.add_parser("queue", help="look at queues: ls, show, replay, purge, stats")
+    add_queue_commands(queue)
+    queue.set_defaults(command=_queue)
     migrate = commands.add_parser("migrate", help="bring the database of DATABASE_URL to the newest schema")
     migrate.add_argument("--folder", metavar="FOLDER", help="where the migrations are (default: migrations/)")
     migrate.set_defaults(command=_migrate)
@@ -178,26 +220,6 @@ def _with_running_demo(environ: Environ) -> Environ:
     return {**environ, **found}
 
 
-def _port(text: str) -> int:
-    return _whole(text, 0, 65_535)
-
-
-def _user(text: str) -> int:
-    return _whole(text, 1, 2**63 - 1)
-
-
-def _whole(text: str, lowest: int, highest: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = lowest - 1
-    if not lowest <= number <= highest:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number from {lowest} to {highest} and not {text!r}"
-        )
-    return number
-
-
 def _name(arguments: Sequence[str] | None) -> str:
     given = sys.argv[1:] if arguments is None else arguments
     return " ".join(["midas", *given[:1]])
@@ -210,7 +232,3 @@ def _complain(who: str, what: str) -> int:
 
 def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - the command's answer
-
-
-if __name__ == "__main__":
-    sys.exit(main())
