@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import redis
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -38,6 +38,7 @@ from redis.exceptions import (
 from midas.errors import QueueUnavailable
 from midas.redis.cancellation import cancellations, raise_if_cancelled
 from midas.redis.packing import pack_with_hiredis
+from midas.redis.sentinel import SCHEME, SentinelAddress
 
 if TYPE_CHECKING:
     from botmetry import Telemetry
@@ -75,16 +76,21 @@ def connect(redis_url: str, *, max_connections: int = 64) -> Redis:
     Raises:
         ValueError: The address is none.
     """
-    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-        redis_url,
-        timeout=SOCKET_SECONDS,
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=CONNECT_SECONDS,
-        max_connections=max_connections,
-        retry=Retry(ExponentialWithJitterBackoff(base=_FIRST_PAUSE, cap=0.2), retries=2),
-    )
-    pack_with_hiredis(pool)
-    return Redis.from_pool(pool)
+    options: dict[str, Any] = {
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "max_connections": max_connections,
+        "retry": Retry(ExponentialWithJitterBackoff(base=_FIRST_PAUSE, cap=0.2), retries=2),
+    }
+    if redis_url.startswith(SCHEME):
+        client = SentinelAddress.parse(redis_url).master(**options)
+    else:
+        pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+            redis_url, timeout=SOCKET_SECONDS, **options
+        )
+        client = Redis.from_pool(pool)
+    pack_with_hiredis(client.connection_pool)
+    return client
 
 
 def connect_from_thread(redis_url: str) -> redis.Redis:
@@ -93,9 +99,14 @@ def connect_from_thread(redis_url: str) -> redis.Redis:
     Raises:
         ValueError: The address is none.
     """
-    client: redis.Redis = redis.Redis.from_url(
-        redis_url, socket_timeout=SOCKET_SECONDS, socket_connect_timeout=CONNECT_SECONDS, retry=None
-    )
+    options: dict[str, Any] = {
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "retry": None,
+    }
+    if redis_url.startswith(SCHEME):
+        return SentinelAddress.parse(redis_url).master_for_thread(**options)
+    client: redis.Redis = redis.Redis.from_url(redis_url, **options)
     return client
 
 
@@ -103,6 +114,8 @@ def place_of(client: Redis | redis.Redis) -> str:
     """Say where a client's server is, ``host:port/database`` or the socket's path, and no more than that."""
     settings = client.connection_pool.connection_kwargs
     database = settings.get("db") or 0
+    if service := getattr(client.connection_pool, "service_name", None):
+        return f"{service} behind Sentinel, database {database}"
     if "path" in settings:
         return f"{settings['path']} database {database}"
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}/{database}"
