@@ -27,6 +27,7 @@ from midas.queue.errors import NotDurable, QueueFull, TaskCancelled
 from midas.queue.streams.additions import addition_of
 from midas.queue.streams.calls import Calls
 from midas.queue.streams.config import TaskPriority, TaskQueueConfig
+from midas.queue.streams.consuming import Consumer, Consuming
 from midas.queue.streams.dead_letters import DeadLetters
 from midas.queue.streams.group_commit import GroupCommit
 from midas.queue.streams.keys import StreamKeys
@@ -53,7 +54,7 @@ _ANSWER_SECONDS: Final = 1.0
 _WORKER_SECONDS: Final = 2 * SOCKET_SECONDS
 
 
-class TaskQueue(DeadLetters):
+class TaskQueue(DeadLetters, Consuming):
     """One queue, as those see it who add tasks, wait for them and look after them; ``Worker`` runs them.
 
     Use it as an async context manager.
@@ -85,6 +86,7 @@ class TaskQueue(DeadLetters):
         self.refusals = 0
         """Settlements of this process that came too late: somebody else had the task by then."""
         self._clock = clock
+        self._consumers: set[Consumer] = set()
         self._sender = Sender(self.redis, self.availability)
         self._additions: GroupCommit[Addition, str] = GroupCommit(self._send_additions, _MOST_IN_A_CALL)
         self._completions = Completions(self.redis, self.keys.ended, self.availability)
@@ -114,7 +116,9 @@ class TaskQueue(DeadLetters):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Let go of Redis. Nothing happens to the tasks."""
+        """Let go of Redis. Nothing happens to the tasks, but that those which are out by ``consume_tasks`` go back."""
+        for consumer in list(self._consumers):
+            await consumer.aclose()
         await self._additions.drain()
         await self._completions.aclose()
         await self.redis.aclose()
