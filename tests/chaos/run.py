@@ -65,6 +65,7 @@ class Town:
     living: dict[int, tuple[str, Life]] = field(default_factory=dict)
     frozen: dict[int, float] = field(default_factory=dict)
     born: int = 0
+    ended: int = 0
 
     def settle(self, kind: str, life: Life) -> int:
         """Start a process: a fork of this one, which has loaded everything and runs no thread."""
@@ -89,6 +90,14 @@ class Town:
         self.world.ledger().note("kill", kind, pid)
         os.waitpid(pid, 0)
         self.settle(kind, life)
+
+    def replace_the_ended(self) -> None:
+        """Do what a service manager does: start again who ended by itself, because Redis was away when it began."""
+        for pid, (kind, life) in list(self.living.items()):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                del self.living[pid]
+                self.ended += 1
+                self.settle(kind, life)
 
     def freeze_one(self, moment: float) -> None:
         """Stop a process for longer than its lease: it will wake and believe that nothing happened."""
@@ -149,12 +158,12 @@ def _run(world: World, server: RedisServer, options: argparse.Namespace) -> dict
         _, status = os.waitpid(supplier, 0)
         supplier = 0
         assert os.waitstatus_to_exitcode(status) == 0, "the supplier failed"
-        drained = asyncio.run(_drain(world))
+        drained = _drain(town)
     finally:
         if supplier:
             os.kill(supplier, signal.SIGKILL)
         town.end()
-    return asyncio.run(_report(world, counts, drained))
+    return asyncio.run(_report(world, counts, drained)) | {"restarts": town.ended}
 
 
 def _torment(plan: Plan, town: Town, server: RedisServer) -> None:
@@ -162,6 +171,7 @@ def _torment(plan: Plan, town: Town, server: RedisServer) -> None:
     for at, kind in plan.events:
         while (now := time.monotonic() - began) < at:
             town.wake(now)
+            town.replace_the_ended()
             time.sleep(min(0.05, at - now))
         if kind == "kill":
             town.kill_one()
@@ -182,19 +192,21 @@ def _sync_always(server: RedisServer) -> None:
         client.config_set("appendfsync", "always")
 
 
-async def _drain(world: World) -> float:
+def _drain(town: Town) -> float:
     """Wait until nothing waits or runs any more; gives the seconds."""
     began = time.monotonic()
-    oversight = SagaOversight(world.saga_config())
-    async with TaskQueue(world.queue_config()) as queue, oversight:
-        while time.monotonic() - began < DRAIN_SECONDS:
-            now = await queue.statistics()
-            sagas = await oversight.statistics()
-            under_way = sum(sagas[f"in:{state}"] for state in SagaState if not _has_ended(state))
-            if now.ready + now.delayed + now.parked + now.in_flight + under_way == 0:
-                break
-            await asyncio.sleep(0.2)
+    while time.monotonic() - began < DRAIN_SECONDS and asyncio.run(_under_way(town.world)):
+        town.replace_the_ended()
+        time.sleep(0.2)
     return time.monotonic() - began
+
+
+async def _under_way(world: World) -> int:
+    async with TaskQueue(world.queue_config()) as queue, SagaOversight(world.saga_config()) as oversight:
+        now = await queue.statistics()
+        sagas = await oversight.statistics()
+    unfinished = sum(sagas[f"in:{state}"] for state in SagaState if not _has_ended(state))
+    return now.ready + now.delayed + now.parked + now.in_flight + unfinished
 
 
 def _has_ended(state: SagaState) -> bool:
@@ -307,7 +319,8 @@ def _tell(report: dict[str, Any], *, as_json: bool) -> int:
     tasks, sagas = report["tasks"], report["sagas"]
     sys.stdout.write(
         f"seed {report['seed']}: {report['kills']} kills -9, {report['freezes']} freezes past the lease of "
-        f"{report['lease_seconds']:g} s, {report['redis_crashes']} crashes of Redis\n"
+        f"{report['lease_seconds']:g} s, {report['redis_crashes']} crashes of Redis; {report['restarts']} processes "
+        "found no Redis and were started again\n"
         f"tasks   {tasks['added']} added, {tasks['completed']} completed, {tasks['dead']} dead letters, "
         f"{len(report['tasks_lost'])} lost\n"
         f"sagas   {', '.join(f'{count} {state}' for state, count in sorted(sagas.items()))}, "

@@ -10,12 +10,13 @@ from midas.redis.connection import (
     pool_state,
     reason_of,
 )
-from midas.redis.duties import Duty, perform
+from midas.redis.duties import LEASE_SECONDS, Duty, perform
 from midas.redis.scripts import Argument, Call, Script
 from midas.redis.sender import Sender
 from midas.redis.subscription import Subscription
 
 __all__ = [
+    "LEASE_SECONDS",
     "SOCKET_SECONDS",
     "Argument",
     "Availability",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from botmetry import Telemetry
     from midas.redis import Availability
 
-_LEASE_SECONDS: Final = 10.0
+LEASE_SECONDS: Final = 10.0
 """Longer than any duty takes, short enough that a process that died with the lease does not hold up the others: with
 the lease of a task that is 15 s, and a dead worker's task is back in line within half a minute at the worst."""
 _ANSWER_SECONDS: Final = 5.0
@@ -40,12 +40,14 @@ class Duty:
         period: Seconds between two times, give or take a quarter: processes must not march in step.
         lease: The Redis key of the lease.
         action: Does it; may be done by two at once without harm, should a lease ever lapse too early.
+        lease_seconds: After which a process that died with the lease holds up the others no more.
     """
 
     name: str
     period: float
     lease: str
     action: Callable[[], Awaitable[object]]
+    lease_seconds: float = LEASE_SECONDS
 
 
 async def perform(duty: Duty, redis: Redis, availability: Availability, telemetry: Telemetry) -> None:
@@ -79,7 +81,7 @@ async def _return_of(redis: Redis, availability: Availability) -> None:
 
 
 async def _perform_once(duty: Duty, redis: Redis, availability: Availability) -> None:
-    lease = Lock(redis, duty.lease, timeout=_LEASE_SECONDS, blocking=False)
+    lease = Lock(redis, duty.lease, timeout=duty.lease_seconds, blocking=False)
     if not await availability.ask("worker.lease", lease.acquire, within=_ANSWER_SECONDS):
         return
     try:

@@ -19,7 +19,7 @@ from midas.queue.streams.group_commit import GroupCommit
 from midas.queue.streams.lease import ReaderLease
 from midas.queue.streams.messages import Body, unpack_body, unpack_head
 from midas.queue.streams.task import StreamTask, priority_of
-from midas.redis import SOCKET_SECONDS, Duty, Subscription, connect_from_thread, end, perform
+from midas.redis import LEASE_SECONDS, SOCKET_SECONDS, Duty, Subscription, connect_from_thread, end, perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,7 +103,9 @@ class Reader:
         subscription.start()
         self._stack.push_async_callback(subscription.aclose)
         period = queue.config.lease_seconds / 4
-        sweep = Duty("recover tasks", period, queue.keys.lease("recovery"), queue.recover)
+        sweep = Duty(
+            "recover tasks", period, queue.keys.lease("recovery"), queue.recover, min(period, LEASE_SECONDS)
+        )
         self._comparing = asyncio.Event()
         duties = [
             asyncio.create_task(perform(sweep, queue.redis, queue.availability, queue.telemetry)),
