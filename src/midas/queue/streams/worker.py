@@ -91,6 +91,8 @@ class Worker:
     async def run(self, *, until_empty: bool = False) -> None:
         """Run tasks until ``stop()``, SIGTERM or SIGINT; a second signal gives back at once what runs.
 
+        Meanwhile the telemetry shows the queue's sizes and the age of its oldest task.
+
         Args:
             until_empty: End as well when nothing waits and nothing will be retried within the longest pause.
         """
@@ -100,6 +102,8 @@ class Worker:
         with _stopped_by_signals(self._stop, self._hurry):
             async with reader:
                 self._reader = reader
+                if not until_empty:
+                    self._telemetry.queue.watch(self._queue.name, self._queue.state)
                 self._telemetry.log.info("worker.started", queue=self._queue.name, worker_id=self._worker_id)
                 try:
                     await self._take_until_stopped(until_empty=until_empty)
