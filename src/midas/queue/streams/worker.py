@@ -13,7 +13,7 @@ import socket
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from botmetry import context
@@ -88,18 +88,19 @@ class Worker:
         self._mean_seconds: float | None = None
         self._looked_at = time.monotonic()
 
-    async def run(self, *, until_empty: bool = False) -> None:
+    async def run(self, *, until_empty: bool = False, handle_signals: bool = True) -> None:
         """Run tasks until ``stop()``, SIGTERM or SIGINT; a second signal gives back at once what runs.
 
         Meanwhile the telemetry shows the queue's sizes and the age of its oldest task.
 
         Args:
             until_empty: End as well when nothing waits and nothing will be retried within the longest pause.
+            handle_signals: Whether signals are ours; False in a process that has others to see to as well.
         """
         reader = Reader(
             self._queue, self._worker_id, on_taken_away=self._taken_away, on_cancelled=self._cancelled
         )
-        with _stopped_by_signals(self._stop, self._hurry):
+        with _stopped_by_signals(self._stop, self._hurry) if handle_signals else nullcontext():
             async with reader:
                 self._reader = reader
                 if not until_empty:
