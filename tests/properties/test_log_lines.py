@@ -14,7 +14,7 @@ from botmetry import context
 from botmetry.logs import EventLogger
 from botmetry.logs.events import RESERVED
 from botmetry.logs.stdlib import RecordHandler
-from botmetry.settings import LogSettings
+from botmetry.settings import LEVELS, LogSettings
 
 HEAD = ["timestamp", "level", "event", "message", "logger", "service", "trace_id", "span_id"]
 
@@ -74,13 +74,16 @@ class Written:
         """Take note of nothing."""
 
 
+COUNT = dict.fromkeys(LEVELS, lambda: None)
+
+
 def new_log() -> tuple[EventLogger, Written]:
     def fail(_: str, error: BaseException) -> None:
         raise AssertionError from error
 
     written = Written()
     settings = LogSettings(redact_keys=("geheim",), user_id_key="k")
-    return EventLogger("x", settings=settings, sink=written, on_error=fail, count=lambda _: None), written
+    return EventLogger("x", settings=settings, sink=written, on_error=fail, count=COUNT), written
 
 
 def check(written: Written, *, level: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from botmetry.logs import EventLogger, Redactor
 from botmetry.logs.payment import IBAN_LENGTHS
-from botmetry.settings import LogSettings
+from botmetry.settings import LEVELS, LogSettings
 
 ALPHANUMERIC = string.ascii_letters + string.digits
 TOKEN = ALPHANUMERIC + "_-"
@@ -168,7 +168,12 @@ def test_no_value_of_a_secret_name_comes_through_at_any_depth(value, name, secre
         raise error
 
     log = EventLogger(
-        "x", settings=LogSettings(), sink=Written(), on_error=fail, count=lambda _: None, clock=lambda: 1.0
+        "x",
+        settings=LogSettings(),
+        sink=Written(),
+        on_error=fail,
+        count=dict.fromkeys(LEVELS, lambda: None),
+        clock=lambda: 1.0,
     )
     log.info("a.b", nested=nested)
     assert secret.encode() not in lines[0]

@@ -115,7 +115,8 @@ class Instrument:
             if self.active:
                 span = self.start()
                 if self.described.bound:
-                    bound = context.replace(self.fields_within(context.fields()))
+                    around, known = context.fields(), self._within
+                    bound = context.replace(known[1] if known[0] is around else self._fields_within(around))
         except Exception as error:  # noqa: BLE001 - the host goes on whatever the telemetry does
             self.reporter.failed("instrument.start", error)
         return span, bound, perf_counter()
@@ -171,14 +172,11 @@ class Instrument:
         """End a run that raised."""
         self.end(run, perf_counter() - run[2], outcome_of(error), error, _NOTHING)
 
-    def fields_within(self, around: Fields) -> Fields:
+    def _fields_within(self, around: Fields) -> Fields:
         """Return the bound fields of a run inside of `around`: the same mapping for the same one, as long as it lasts.
 
         Whoever encodes the fields can tell by this that it has encoded them before.
         """
-        known = self._within
-        if known[0] is around:
-            return known[1]
         whole = {**around, **self.described.bound}
         self._within = (around, whole)
         return whole

@@ -53,7 +53,7 @@ def open_log(
     service: str,
     settings: LogSettings,
     *,
-    counted: Callable[[str], object],
+    counted: Mapping[str, Callable[[], object]],
     failed: Callable[[str, BaseException], object],
     dropped: Callable[[int], object] | None = None,
 ) -> EventLogger:
@@ -62,7 +62,7 @@ def open_log(
     Args:
         service: The program's name.
         settings: What is written, and where to.
-        counted: Called with the level of each record.
+        counted: What counts a record of each level.
         failed: Called with `"logs"` and an error when a line cannot be made or the output breaks.
         dropped: Called with a number of lines that were lost; when left out, `failed` hears of them.
     """
@@ -86,7 +86,7 @@ class EventLogger(FamilyEvents):
         settings: The least level, what is redacted, how user ids are hashed.
         sink: Takes the encoded lines.
         on_error: Called with `"logs"` and an error when a line cannot be made.
-        count: Called with the level of each record.
+        count: What counts a record of each level.
         clock: Seconds since 1970.
 
     Attributes:
@@ -94,7 +94,7 @@ class EventLogger(FamilyEvents):
         level: The least level that is written, as a number of the stdlib's `logging`.
         redactor: Removes secrets.
         sink: Takes the encoded lines.
-        count: Called with the level of each record, by whoever writes one.
+        count: What counts a record of each level; whoever writes one calls it.
         clock: Seconds since 1970.
     """
 
@@ -105,7 +105,7 @@ class EventLogger(FamilyEvents):
         settings: LogSettings,
         sink: Sink,
         on_error: Callable[[str, BaseException], object],
-        count: Callable[[str], object],
+        count: Mapping[str, Callable[[], object]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.service = service
@@ -223,24 +223,25 @@ class EventLogger(FamilyEvents):
             fields: What else is said.
             exception: A traceback.
         """
-        ids = span_part()
+        part = b""
         bound = context.fields()
         if bound:
             known = self._bound
             if known[0] is bound and fields.keys().isdisjoint(bound):
-                ids += known[1]
+                part = known[1]
             elif self._seen is bound:
-                ids += self._bound_part(bound, fields)
+                part = self._bound_part(bound, fields)
             else:  # its first line, and often its only one
                 self._seen = bound
                 fields = {**bound, **fields}  # what the event says wins
         safe = self._safe(fields)
         if exception is not None:
             safe = {**safe, "exception": self._text(exception)}
+        second, millisecond = self.beginning(moment)
         if safe:
-            rest = orjson.dumps(safe)
-            return b"".join((*self.beginning(moment), head, ids, b",", rest[1:], b"\n"))
-        return b"".join((*self.beginning(moment), head, ids, b"}\n"))
+            rest = orjson.dumps(safe, option=orjson.OPT_APPEND_NEWLINE)
+            return b"".join((second, millisecond, head, span_part(), part, b",", rest[1:]))
+        return b"".join((second, millisecond, head, span_part(), part, b"}\n"))
 
     def head(self, level: str, event: str, message: object, logger: str) -> bytes:
         """Return the encoded part of a line that says what it is about."""
@@ -252,7 +253,7 @@ class EventLogger(FamilyEvents):
         self, level: str, event: str, message: str | None, exc_info: ExcInfo, fields: dict[str, Any]
     ) -> None:
         try:
-            self.count(level)
+            self.count[level]()
             if not self.sink.enabled:
                 return
             if type(event) is not str:

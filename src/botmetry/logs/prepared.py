@@ -46,7 +46,6 @@ class Prepared:
         "_clock",
         "_count",
         "_head",
-        "_level",
         "_log",
         "_names",
         "_number",
@@ -58,13 +57,12 @@ class Prepared:
     ) -> None:
         safe = log.redactor.fields(dict(fields))
         self._log = log
-        self._level = level
         self._number = LEVELS[level]
         self._names = frozenset((*fields, *safe, number))
         self._head = head
         self._begin = b"," + orjson.dumps({**safe, number: 0})[1:-2]
         self._bound: tuple[Mapping[str, object], bytes] = ({}, b"")
-        self._count = log.count
+        self._count = log.count[level]
         self._sink = log.sink
         self._clock = log.clock
 
@@ -74,23 +72,22 @@ class Prepared:
         if log.level > self._number:
             return
         try:
-            self._count(self._level)
+            self._count()
             if not self._sink.enabled:
                 return
             bound = context.fields()
             known = self._bound
             part = known[1] if known[0] is bound else self._part(bound)
+            second, millisecond = log.beginning(self._clock())
             text = b"%.6f}\n" % number if number - number == 0.0 else b"null}\n"
-            self._sink.write(
-                b"".join((*log.beginning(self._clock()), self._head, span_part(), part, self._begin, text))
-            )
+            self._sink.write(b"".join((second, millisecond, self._head, span_part(), part, text)))
         except Exception as error:  # noqa: BLE001 - a log method must not break the host
             log.failed(error)
 
     def _part(self, bound: Mapping[str, object]) -> bytes:
         own = {name: value for name, value in bound.items() if name not in self._names}
         safe = self._log.redactor.fields(own)
-        part = b"," + orjson.dumps(safe)[1:-1] if safe else b""
+        part = (b"," + orjson.dumps(safe)[1:-1] if safe else b"") + self._begin
         if safe is own:  # only names, words and numbers: what could change later is encoded each time
             self._bound = (bound, part)
         return part

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ _RESERVED: Final = (*RESERVED_ATTRS, "taskName")
 _OWN: Final = tuple(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
 _OWN_COUNT: Final = len(_OWN)
 _LAST_OWN: Final = _OWN[-1]
+_NONE: Final = ("", None)
+_REMEMBERED: Final = 256
 _LEVELS: Final = {number: level for level, number in LEVELS.items()}
 
 
@@ -75,6 +78,8 @@ class RecordFormatter(BaseJsonFormatter):
         super().__init__((), reserved_attrs=_RESERVED)
         self._reserved = frozenset(self.reserved_attrs)
         self._log = log
+        # What has no arguments is mostly said again and again.
+        self._known_head: Callable[[str, str, object, str], bytes] = lru_cache(_REMEMBERED)(log.head)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line, without the newline."""
@@ -84,28 +89,34 @@ class RecordFormatter(BaseJsonFormatter):
         """Return the record's line, encoded."""
         fields = self._extras(record.__dict__)
         message: object = record.msg
-        if isinstance(message, dict):  # as python-json-logger understands it: the message is the data
-            fields.update((text_of(name), value) for name, value in message.items())
-            message = RECORDED
-        elif record.args or type(message) is not str or type(record) is not logging.LogRecord:
-            message = _formatted(record)
+        head = self._known_head
+        if type(message) is not str or record.args or type(record) is not logging.LogRecord:
+            head = self._log.head
+            if isinstance(message, dict):  # as python-json-logger understands it: the message is the data
+                fields.update((text_of(name), value) for name, value in message.items())
+                message = RECORDED
+            else:
+                message = _formatted(record)
         if record.stack_info:
             fields["stack"] = record.stack_info
         exception = traceback_of(record.exc_info) if record.exc_info else record.exc_text
-        event = fields.pop("event", RECORDED)
-        head = self._log.head(level, event if type(event) is str else text_of(event), message, record.name)
-        return self._log.line(record.created, head, fields, exception)
+        event = text_of(fields.pop("event")) if "event" in fields else RECORDED
+        return self._log.line(record.created, head(level, event, message, record.name), fields, exception)
 
     def _extras(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Return what the program added to a record: it stands behind the attributes that every record has."""
         behind = islice(attributes.items(), _OWN_COUNT - 1, None)
-        last = next(behind, None)
-        if last is not None and last[0] == _LAST_OWN:
-            extras = dict(behind)
-            if self._reserved.isdisjoint(extras):
+        reserved = self._reserved
+        if next(behind, _NONE)[0] == _LAST_OWN:
+            extras: dict[str, Any] = {}
+            for name, value in behind:
+                if name in reserved:
+                    break
+                extras[name] = value
+            else:
                 return extras
         # Another handler left its own marks there, or the record is of another class.
-        return {name: value for name, value in attributes.items() if name not in self._reserved}
+        return {name: value for name, value in attributes.items() if name not in reserved}
 
 
 class RecordHandler(logging.Handler):
@@ -126,7 +137,7 @@ class RecordHandler(logging.Handler):
         log = self.log
         try:
             level = _LEVELS.get(record.levelno) or level_of(record)
-            log.count(level)
+            log.count[level]()
             sink = log.sink
             if sink.enabled:
                 sink.write(self._lines.line(record, level))

@@ -86,7 +86,9 @@ class IdentityTracer:
                 identity = _identity((parent.trace_id, self._ids.pop(), parent.sampled))
         except IndexError:
             if parent is None:
-                self._roots += map(_identity, zip(_random_ids(16), _random_ids(8), [True] * _IDS))
+                self._roots += map(
+                    _identity, zip(_random_ids(16), _random_ids(8), [True] * _IDS, strict=True)
+                )
             else:
                 self._ids += _random_ids(8)
             return self.start(name, kind, fields)

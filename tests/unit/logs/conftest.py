@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import orjson
 import pytest
 
 from botmetry import context
 from botmetry.logs import EventLogger
-from botmetry.settings import LogSettings
+from botmetry.settings import LEVELS, LogSettings
 
 NOON = 1_795_348_800.125  # 2026-11-22T12:00:00.125Z
 
@@ -62,7 +63,7 @@ def make_log(written, errors, counted):
             settings=LogSettings(**settings),
             sink=written,
             on_error=lambda component, error: errors.append((component, error)),
-            count=counted.append,
+            count={level: partial(counted.append, level) for level in LEVELS},
             clock=clock,
         )
 

@@ -18,6 +18,7 @@ import pytest
 from botmetry import context
 from botmetry.context import SpanContext
 from botmetry.logs.events import RESERVED
+from botmetry.settings import LEVELS
 
 SPAN = SpanContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 
@@ -322,7 +323,7 @@ def test_a_failing_failure_report_is_not_raised_either(make_log, log):
     def fail(*_: object) -> None:
         raise RuntimeError("counting is broken")
 
-    log.count = fail
+    log.count = dict.fromkeys(LEVELS, fail)
     log._on_error = fail
     log.info("a.b")
 

@@ -16,19 +16,21 @@ import pytest
 PRELUDE = """
 import atexit, os, signal, sys
 from botmetry.logs import open_log
-from botmetry.settings import LogSettings
+from botmetry.settings import LEVELS, LogSettings
 
 counts = {"written": 0, "dropped": 0}
 
-def count(level):
+def count():
     counts["written"] += 1
+
+counted = dict.fromkeys(LEVELS, count)
 
 def drop(lines):
     counts["dropped"] += lines
 
 def make(output="stderr", **settings):
     return open_log(
-        "test", LogSettings(output=output, **settings), counted=count, failed=lambda *_: None, dropped=drop
+        "test", LogSettings(output=output, **settings), counted=counted, failed=lambda *_: None, dropped=drop
     )
 """
 
@@ -183,7 +185,7 @@ def test_a_disk_that_fills_up_and_is_emptied_tears_no_line(tmp_path):
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
         failed = []
-        log = open_log("test", LogSettings(output=sys.argv[1]), counted=count, dropped=drop,
+        log = open_log("test", LogSettings(output=sys.argv[1]), counted=counted, dropped=drop,
                        failed=lambda component, error: failed.append(error))
         for n in range(1000):
             log.info("a.b", n=n)

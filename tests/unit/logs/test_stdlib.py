@@ -6,6 +6,7 @@ import logging.handlers
 import pickle
 import queue
 import warnings
+from functools import partial
 
 import orjson
 import pytest
@@ -14,7 +15,7 @@ from botmetry import context
 from botmetry.context import SpanContext
 from botmetry.logs.events import EventLogger
 from botmetry.logs.stdlib import RecordFormatter, RecordHandler, install, level_of
-from botmetry.settings import LogSettings
+from botmetry.settings import LEVELS, LogSettings
 
 
 @pytest.fixture
@@ -64,6 +65,29 @@ def test_a_record_may_bring_its_event(installed, written):
     assert written.last["event"] == "redis.lost"
     assert written.last["message"] == "Redis is away"
     assert written.raw[0].count(b'"event"') == 1
+
+
+def test_what_is_said_again_is_written_with_its_own_level_event_and_logger(log, written):
+    """Words that were written before are not confused, and a secret in them is removed each time."""
+    handler = RecordHandler(log)
+    for _ in range(2):
+        for name, level, extra in (
+            ("a", 20, {}),
+            ("b", 20, {}),
+            ("b", 40, {}),
+            ("b", 40, {"event": "db.lost"}),
+        ):
+            record = logging.makeLogRecord(
+                {"msg": "password=hunter2 refused", "name": name, "levelno": level}
+            )
+            record.__dict__.update(extra)
+            handler.handle(record)
+    said = [(line["logger"], line["level"], line["event"]) for line in written.lines]
+    assert said == 2 * [
+        *(("a", "info", "log.recorded"), ("b", "info", "log.recorded")),
+        *(("b", "error", "log.recorded"), ("b", "error", "db.lost")),
+    ]
+    assert not any(b"hunter2" in line for line in written.raw)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +306,7 @@ def test_an_event_logger_without_output_counts_records(errors, counted, root):
         settings=LogSettings(),
         sink=Nothing(),
         on_error=lambda *e: errors.append(e),
-        count=counted.append,
+        count={level: partial(counted.append, level) for level in LEVELS},
     )
     undo = install(log, root)
     root.error("x")
