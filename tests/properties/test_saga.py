@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -59,12 +60,17 @@ _CONTEXTS = st.dictionaries(_TEXT, _VALUES, max_size=5)
 _ERRORS = st.sampled_from(
     [None, RuntimeError("no"), TimeoutError("silence"), Unheard("silence"), Terminal("never")]
 )
-_FAULTS = st.dictionaries(
-    st.tuples(st.sampled_from(NAMES), st.sampled_from(["action", "compensation"])),
-    st.lists(_ERRORS, max_size=4),
-    max_size=4,
+_FINAL = st.sampled_from([(Terminal("never"),), (RuntimeError("no"),) * 2, (Unheard("silence"),) * 2])
+_GIVEN_UP = st.sampled_from([(Terminal("never"),), (OSError("no"),) * 3])
+_FAULTS = st.fixed_dictionaries(
+    {
+        "passing": st.dictionaries(st.integers(0, 5), st.lists(_ERRORS, max_size=2), max_size=2),
+        "final": st.none() | st.tuples(st.integers(0, 5), _FINAL),
+        "undoing": st.dictionaries(st.integers(0, 5), st.lists(_ERRORS, max_size=4) | _GIVEN_UP, max_size=3),
+    }
 )
-_DEATHS = st.none() | st.tuples(st.integers(1, 25), st.booleans())
+"""By the place of the step: errors that may pass, those that end it at one step, and those of compensations."""
+_DEATHS = st.none() | st.tuples(st.integers(1, 40), st.booleans())
 _UNITS = st.lists(st.sampled_from(["step", "step", "group", "wait", "signal"]), min_size=1, max_size=4)
 
 
@@ -156,16 +162,30 @@ class SagaMachine(RuleBasedStateMachine):
                 units.append(Wait(f"wait {position}", WAIT, signal=signal, required=not past))
         return units
 
-    @rule(target=sagas, faults=_FAULTS, death=_DEATHS)
-    def begin(
-        self, faults: dict[tuple[str, str], list[BaseException | None]], death: tuple[int, bool] | None
-    ) -> str:
-        saga_id = f"s{len(self.ids)}"
-        self.ids.append(saga_id)
-        for (step, direction), errors in faults.items():
-            self.world.fails(saga_id, step, *errors, direction=direction)
-        self.run(self._under(death, self.mortal._begin(saga_id, {}, owned=True)))
-        return saga_id
+    @rule(target=sagas, plans=st.lists(_FAULTS, min_size=1, max_size=4), death=_DEATHS)
+    def begin(self, plans: list[dict[str, Any]], death: tuple[int, bool] | None) -> Any:
+        ids = [f"s{len(self.ids) + number}" for number in range(len(plans))]
+        self.ids += ids
+        for saga_id, faults in zip(ids, plans, strict=True):
+            self._plan(saga_id, faults)
+        self.run(self._under(death, self._begin(ids)))
+        return multiple(*ids)
+
+    async def _begin(self, ids: list[str]) -> None:
+        for saga_id in ids:
+            await self.mortal._begin(saga_id, {}, owned=True)
+
+    def _plan(self, saga_id: str, faults: dict[str, Any]) -> None:
+        for place, errors in faults["passing"].items():
+            self.world.fails(saga_id, self._name(place), *errors)
+        if faults["final"] is not None:
+            place, errors = faults["final"]
+            self.world.fails(saga_id, self._name(place), *errors)
+        for place, errors in faults["undoing"].items():
+            self.world.fails(saga_id, self._name(place), *errors, direction="compensation")
+
+    def _name(self, place: int) -> str:
+        return self.steps[place % len(self.steps)].name if self.steps else ""
 
     @rule(death=_DEATHS)
     def recover(self, death: tuple[int, bool] | None) -> None:
@@ -185,27 +205,24 @@ class SagaMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.seconds += seconds
 
-    @rule(saga_id=sagas)
-    def signal(self, saga_id: str) -> None:
-        self._decide(self.heir.signal(saga_id, "go"))
+    @rule(saga_id=sagas, early=st.booleans())
+    def abort_or_signal(self, saga_id: str, *, early: bool) -> None:
+        self._decide(self.heir.signal(saga_id, "go") if early else self.heir.abort(saga_id))
 
-    @rule(saga_id=sagas)
-    def abort(self, saga_id: str) -> None:
-        self._decide(self.heir.abort(saga_id))
-
-    @rule(saga_id=sagas)
-    def resume(self, saga_id: str) -> None:
-        if self._decide(self.heir.resume(saga_id)):
-            self.decided.add(saga_id)
-
-    @rule(saga_id=sagas, step=st.sampled_from(NAMES))
-    def skip(self, saga_id: str, step: str) -> None:
-        if self._decide(self.heir.skip(saga_id, step)):
-            self.resolved.add(saga_id)
-
-    @rule(saga_id=sagas)
-    def resolve(self, saga_id: str) -> None:
-        if self._decide(self.heir.resolve(saga_id)):
+    @rule(
+        saga_id=sagas,
+        decision=st.sampled_from(["resume", "resume", "skip", "resolve"]),
+        place=st.integers(0, 5),
+    )
+    def decide(self, saga_id: str, decision: str, place: int) -> None:
+        if decision == "resume":
+            if self._decide(self.heir.resume(saga_id)):
+                self.decided.add(saga_id)
+        elif self._decide(
+            self.heir.resolve(saga_id)
+            if decision == "resolve"
+            else self.heir.skip(saga_id, self._name(place))
+        ):
             self.resolved.add(saga_id)
 
     def _decide(self, decision: Coroutine[Any, Any, None]) -> bool:
@@ -243,6 +260,9 @@ class SagaMachine(RuleBasedStateMachine):
                 if view.state.needs_a_person:
                     self.decided.add(view.saga_id)
                     await self.heir.resume(view.saga_id)
+            counts = await self.heir.statistics()
+            if counts["in:COMPLETED"] + counts["in:FAILED"] + counts["in:ABORTED"] == counts["started"]:
+                break
         views = {view.saga_id: view for view in await self.heir.list(limit=1000)}
         for saga_id in self.ids:
             if saga_id not in views:
@@ -265,4 +285,4 @@ class SagaMachine(RuleBasedStateMachine):
 def test_sagas_do_what_they_promise(server):
     """Deaths at drawn calls, failures of drawn kinds, people who decide: the invariants hold in every history."""
     SagaMachine.url = server.url
-    run_state_machine_as_test(SagaMachine, settings=settings(max_examples=40, stateful_step_count=15))
+    run_state_machine_as_test(SagaMachine, settings=settings(max_examples=60, stateful_step_count=12))
