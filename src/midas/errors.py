@@ -9,7 +9,9 @@
     ├── StoreError
     │   ├── StoreUnavailable (ConnectionError)  PostgreSQL does not answer
     │   ├── MigrationError                    a migration is missing, changed or does not apply
-    │   └── UnknownTransaction (LookupError)  there is no such transaction of this user
+    │   ├── UnknownTransaction (LookupError)  there is no such transaction of this user
+    │   └── UnknownImport (LookupError)       no file is kept for this import
+    ├── ImportFailed                          an import was undone or stands still: name, reason
     ├── UnknownCategory (ValueError)          a category that does not exist
     ├── LanguageModelError
     │   ├── LanguageModelUnavailable (ConnectionError)
@@ -116,6 +118,28 @@ class UnknownTransaction(StoreError, LookupError):
     def __init__(self, transaction_id: int) -> None:
         super().__init__(f"there is no transaction {transaction_id}")
         self.transaction_id = transaction_id
+
+
+class UnknownImport(StoreError, LookupError):
+    """No file is kept for this import: it has ended, or was never begun."""
+
+    def __init__(self, import_id: str) -> None:
+        super().__init__(f"no statement is kept for {import_id}")
+        self.import_id = import_id
+
+
+class ImportFailed(MidasError):
+    """An import could not be finished.
+
+    Attributes:
+        name: The file's name.
+        reason: What went wrong, and what became of what was stored.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} could not be imported: {reason}")
+        self.name = name
+        self.reason = reason
 
 
 class UnknownCategory(MidasError, ValueError):

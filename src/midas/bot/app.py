@@ -75,6 +75,7 @@ async def run_bot(
                 telemetry.log.info("bot.started", metrics=server.url)
                 if await _first_done(_arrive(bot, settings, telemetry), stop):
                     services.deliveries.resume()
+                    services.notices.start()
                     await _poll(bot, _dispatcher(telemetry, services), ready, stop)
                 telemetry.log.info("bot.stopped")
     finally:

@@ -10,13 +10,16 @@ from midas.ai import Categorizer
 from midas.bot.deliveries import Deliveries
 from midas.bot.news import Newsroom
 from midas.bot.noted_queue import NotedQueue
+from midas.bot.notices import Notices
 from midas.bot.services import Services
 from midas.bot.watches import WatchBook
 from midas.confirmations import ConfirmationService
 from midas.errors import SettingsError
+from midas.queue import TaskQueue
 from midas.redis import connect, pool_state
 from midas.store import open_store
-from midas.sync import SyncService
+from midas.sync import StatementImports, SyncService
+from midas.sync.notices import notices_config
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -52,17 +55,23 @@ async def open_services(settings: Settings, telemetry: Telemetry, bot: Bot) -> A
             Categorizer(store.merchants, None, telemetry),
             confirmations,
             telemetry,
+            imports=await stack.enter_async_context(
+                StatementImports(store, queue, confirmations, settings.redis_url, telemetry)
+            ),
             auto_confirm_threshold=settings.auto_confirm_threshold,
         )
         newsroom = Newsroom(store)
         deliveries = Deliveries(bot, queue, WatchBook(redis, queue.availability), newsroom, telemetry)
         stack.push_async_callback(deliveries.aclose)
+        outbox = await stack.enter_async_context(TaskQueue(notices_config(settings.redis_url), telemetry))
+        notices = Notices(outbox, bot, deliveries, redis, telemetry)
+        stack.push_async_callback(notices.aclose)
         telemetry.add_check("postgresql", store.check)
         telemetry.add_check("redis", lambda: _ping(queue, redis))
         telemetry.queue.watch(QUEUE, queue.state)
         telemetry.confirmations.watch(confirmations.pending_count)
         telemetry.redis.watch_pool(lambda: pool_state(redis))
-        yield Services(store, queue, confirmations, sync, deliveries)
+        yield Services(store, queue, confirmations, sync, deliveries, notices)
 
 
 def _client(settings: Settings) -> Redis:

@@ -72,7 +72,7 @@ class Deliveries:
         self._newsroom = newsroom
         self._telemetry = telemetry
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._open = 0
+        self._kept: set[str] = set()
 
     @asynccontextmanager
     async def promised(
@@ -87,29 +87,27 @@ class Deliveries:
 
         Gives False where there is nothing to promise, or too much is promised already.
         """
-        if not task_ids or self._open >= MOST_PROMISES:
-            if task_ids:
-                self._telemetry.log.warning("bot.promise_refused", promises=self._open)
+        if not self._may_promise(task_ids):
             yield False
             return
-        watch = Watch(
-            id=secrets.token_hex(8),
-            chat_id=chat_id,
-            user_id=user_id,
-            kind=kind,
-            task_ids=tuple(task_ids),
-            transaction_ids=tuple(transaction_ids),
-            began_at=time.time(),
-        )
-        try:
-            await self._book.write(watch)
-        except QueueUnavailable as error:
-            # Kept by this process nevertheless; only its successor will not know of it.
-            self._telemetry.log.warning("bot.promise_unwritten", reason=str(error))
+        watch = await self._written(secrets.token_hex(8), chat_id, user_id, kind, task_ids, transaction_ids)
         try:
             yield True
         finally:
             self._keep_later(watch)
+
+    async def promise(  # noqa: PLR0917 -- as `Watch` has them
+        self,
+        watch_id: str,
+        chat_id: int,
+        user_id: int,
+        kind: Kind,
+        task_ids: Sequence[str],
+        transaction_ids: Sequence[int] = (),
+    ) -> None:
+        """Promise as `promised` does, after something was said; promising the same `watch_id` again changes nothing."""
+        if self._may_promise(task_ids) and watch_id not in self._kept:
+            self._keep_later(await self._written(watch_id, chat_id, user_id, kind, task_ids, transaction_ids))
 
     def resume(self) -> None:
         """Take up the promises of the process before this one, as soon as Redis answers."""
@@ -154,6 +152,37 @@ class Deliveries:
         await end(*tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _may_promise(self, task_ids: Sequence[str]) -> bool:
+        if task_ids and len(self._kept) >= MOST_PROMISES:
+            self._telemetry.log.warning("bot.promise_refused", promises=len(self._kept))
+            return False
+        return bool(task_ids)
+
+    async def _written(  # noqa: PLR0917 -- as `Watch` has them
+        self,
+        watch_id: str,
+        chat_id: int,
+        user_id: int,
+        kind: Kind,
+        task_ids: Sequence[str],
+        transaction_ids: Sequence[int],
+    ) -> Watch:
+        watch = Watch(
+            id=watch_id,
+            chat_id=chat_id,
+            user_id=user_id,
+            kind=kind,
+            task_ids=tuple(task_ids),
+            transaction_ids=tuple(transaction_ids),
+            began_at=time.time(),
+        )
+        try:
+            await self._book.write(watch)
+        except QueueUnavailable as error:
+            # Kept by this process nevertheless; only its successor will not know of it.
+            self._telemetry.log.warning("bot.promise_unwritten", reason=str(error))
+        return watch
+
     async def _resume(self) -> None:
         while True:
             try:
@@ -168,12 +197,11 @@ class Deliveries:
             self._telemetry.log.info("bot.promises_resumed", count=len(watches))
 
     def _keep_later(self, watch: Watch) -> None:
-        self._open += 1
+        if watch.id in self._kept:
+            return
+        self._kept.add(watch.id)
         task = self._spawn(self._keep(watch), f"promise {watch.id}")
-        task.add_done_callback(self._count_down)
-
-    def _count_down(self, _: asyncio.Task[None]) -> None:
-        self._open -= 1
+        task.add_done_callback(lambda _: self._kept.discard(watch.id))
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(self._guarded(work, name), name=name)

@@ -6,3 +6,8 @@ from typing import Final
 
 WATCHES: Final = "bot:watches"
 """Hash: id of a watch -> JSON of what is awaited and who is to be told."""
+
+
+def told(task_id: str) -> str:
+    """String: there when the message of a task was sent."""
+    return f"bot:told:{task_id}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from midas.bot.deliveries import Deliveries
+    from midas.bot.notices import Notices
     from midas.confirmations import ConfirmationService
     from midas.queue import AITaskQueue
     from midas.store import Store
@@ -22,3 +23,4 @@ class Services:
     confirmations: ConfirmationService
     sync: SyncService
     deliveries: Deliveries
+    notices: Notices

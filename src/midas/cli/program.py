@@ -89,7 +89,7 @@ async def _import_statement(settings: Settings, user_id: int, name: str, data: b
     from midas.queue import AITaskQueue  # noqa: PLC0415
     from midas.redis import connect  # noqa: PLC0415
     from midas.store import open_store  # noqa: PLC0415
-    from midas.sync import SyncService  # noqa: PLC0415
+    from midas.sync import StatementImports, SyncService  # noqa: PLC0415
 
     # Its answer is one line for a person; who wants the log as well says where it should go.
     telemetry = Telemetry(
@@ -101,10 +101,10 @@ async def _import_statement(settings: Settings, user_id: int, name: str, data: b
         AITaskQueue(redis, telemetry=telemetry) as queue,
     ):
         confirmations = ConfirmationService(redis, telemetry=telemetry)
-        sync = SyncService(
-            store, queue, Categorizer(store.merchants, None, telemetry), confirmations, telemetry
-        )
-        report = await sync.import_statement(user_id, name, data)
+        categorizer = Categorizer(store.merchants, None, telemetry)
+        async with StatementImports(store, queue, confirmations, settings.redis_url, telemetry) as imports:
+            sync = SyncService(store, queue, categorizer, confirmations, telemetry, imports=imports)
+            report = await sync.import_statement(user_id, name, data)
     return (
         f"{name}: {report.found} transactions found, {report.new} new, {report.duplicates} known already, "
         f"{report.queued} on their way to the AI"

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Mapping
 
-    from midas.saga import SagaView
+    from midas.saga import SagaView, StepRecord
 
 _ANSWER_SECONDS: Final = 2.0
+_SETTLED: Final = frozenset({"PENDING", "COMPLETED", "COMPENSATED"})
 _DECISIONS: Final = {
     "resume": "tries again what failed",
     "skip": "goes on without {step}",
@@ -110,11 +111,9 @@ async def _ls(overseers: Mapping[str, SagaOversight], arguments: argparse.Namesp
 
 
 def _where(view: SagaView) -> str:
-    """The step that a saga is at: what it could not undo, else the latest that is not done."""
-    if view.not_undone:
-        return ", ".join(view.not_undone)
-    open_ones = [name for name, step in view.steps.items() if step.state not in {"COMPLETED", "COMPENSATED"}]
-    return (open_ones or list(view.steps) or [""])[-1]
+    """The steps that a saga is at: what it could not undo, else what has begun and is not done."""
+    begun = [name for name, step in view.steps.items() if step.state not in _SETTLED]
+    return ", ".join(view.not_undone or begun)
 
 
 def _show(view: SagaView) -> str:
@@ -142,7 +141,7 @@ def _show(view: SagaView) -> str:
                 step.undo_attempts,
                 step.undo_error or step.error,
             )
-            for name, step in view.steps.items()
+            for name, step in _in_order(view)
         ),
         "no step was begun",
     )
@@ -154,9 +153,15 @@ def _show(view: SagaView) -> str:
     return f"{head}\n\n{steps}\n\n{history}"
 
 
+def _in_order(view: SagaView) -> list[tuple[str, StepRecord]]:
+    """Give the steps as they were begun, which the history tells: Redis keeps them in any order."""
+    begun = dict.fromkeys(transition.step for transition in view.history if transition.step in view.steps)
+    return [(name, view.steps[name]) for name in begun | dict.fromkeys(view.steps)]
+
+
 def _plain(view: SagaView) -> dict[str, Any]:
     """Give a saga as JSON holds it, every field there."""
     plain: dict[str, Any] = msgspec.to_builtins(view)
-    plain["steps"] = {name: msgspec.structs.asdict(step) for name, step in view.steps.items()}
+    plain["steps"] = {name: msgspec.structs.asdict(step) for name, step in _in_order(view)}
     plain["history"] = [msgspec.structs.asdict(transition) for transition in view.history]
     return plain

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from midas.store.connection import Database
+    from midas.store.connection import Database, Session
 
 _AUDIT: Final = (
     "INSERT INTO audit_log (user_id, action, entity, entity_id, details) VALUES ($1, $2, $3, $4, $5::jsonb)"
@@ -54,8 +54,8 @@ class Audit:
         details: Mapping[str, object] | None = None,
     ) -> None:
         """Write one entry; `details` must be what JSON can hold."""
-        encoded = msgspec.json.encode(details or {}).decode()
-        await self._database.rows(_AUDIT, user_id, action, entity, str(entity_id), encoded)
+        async with self._database.session() as session:
+            await record_in(session, user_id, action, entity, entity_id, details)
 
     async def of_user(self, user_id: int, limit: int = 100) -> list[AuditEntry]:
         """Give what was done for a user, the latest first."""
@@ -71,6 +71,19 @@ class Audit:
         assert row is not None
         count: int = row["count"]
         return count
+
+
+async def record_in(  # noqa: PLR0917 -- as `Audit.record` has them
+    session: Session,
+    user_id: int,
+    action: str,
+    entity: str,
+    entity_id: object,
+    details: Mapping[str, object] | None = None,
+) -> None:
+    """Write one entry within a transaction of the caller's."""
+    encoded = msgspec.json.encode(details or {}).decode()
+    await session.rows(_AUDIT, user_id, action, entity, str(entity_id), encoded)
 
 
 def _entry(row: asyncpg.Record) -> AuditEntry:

@@ -11,6 +11,7 @@ from midas.store.audit import Audit
 from midas.store.budgets import Budgets
 from midas.store.connection import place_of, pooled
 from midas.store.decisions import Decisions
+from midas.store.imports import Imports
 from midas.store.merchants import Merchants
 from midas.store.reports import Reports
 from midas.store.sync_runs import SyncRuns
@@ -40,6 +41,7 @@ class Store:
     audit: Audit
     decisions: Decisions
     sync_runs: SyncRuns
+    imports: Imports
 
     async def check(self) -> None:
         """Ask PostgreSQL for nothing in particular; for readiness checks.
@@ -73,4 +75,5 @@ async def open_store(database_url: str, telemetry: Telemetry | None = None) -> A
             audit=Audit(database),
             decisions=Decisions(database),
             sync_runs=SyncRuns(database),
+            imports=Imports(database),
         )

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from midas.store.connection import Database
+    from midas.store.connection import Database, Session
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "id, user_id, occurred_at, amount, currency, description, merchant, category, confidence, status, method"
 )
-_SELECT: Final = f"SELECT {_COLUMNS} FROM transactions"  # noqa: S608 -- constants of this module only
+_SELECT: Final = f"SELECT {COLUMNS} FROM transactions"  # noqa: S608 -- constants of this module only
 
 _ADD_WALLETS: Final = """
     INSERT INTO wallets (user_id, account, currency)
@@ -36,7 +36,7 @@ _ADD: Final = (
     JOIN wallets w ON w.user_id = n.user_id AND w.account = n.account AND w.currency = n.currency
     ORDER BY n.user_id, n.source, n.external_id
     ON CONFLICT (user_id, source, external_id) DO NOTHING
-    RETURNING {_COLUMNS}
+    RETURNING {COLUMNS}
     """  # noqa: S608 -- the columns are a constant
 )
 _GET: Final = f"{_SELECT} WHERE id = $1"
@@ -64,7 +64,7 @@ _SET_CATEGORY: Final = f"""
     UPDATE transactions
     SET category = $2, confidence = $3, status = $4, method = $5, categorized_at = now()
     WHERE id = $1 AND status = ANY ($6::text[])
-    RETURNING {_COLUMNS}
+    RETURNING {COLUMNS}
     """  # noqa: S608 -- the columns are a constant
 
 
@@ -81,31 +81,13 @@ class Transactions:
         """
         if not new:
             return []
-        users = [transaction.user_id for transaction in new]
-        accounts = [transaction.account for transaction in new]
-        currencies = [transaction.currency for transaction in new]
         async with self._database.transaction() as session:
-            await session.rows(_ADD_WALLETS, users, accounts, currencies)
-            rows = await session.rows(
-                _ADD,
-                users,
-                accounts,
-                currencies,
-                [transaction.source for transaction in new],
-                [transaction.external_id for transaction in new],
-                [transaction.occurred_at for transaction in new],
-                [transaction.amount for transaction in new],
-                [transaction.description for transaction in new],
-                [transaction.merchant for transaction in new],
-            )
-        return sorted(
-            map(_transaction, rows), key=lambda transaction: (transaction.occurred_at, transaction.id)
-        )
+            return await add_in(session, new)
 
     async def get(self, transaction_id: int) -> Transaction | None:
         """Give the transaction, or None when there is none with this id."""
         row = await self._database.row(_GET, transaction_id)
-        return None if row is None else _transaction(row)
+        return None if row is None else transaction_of(row)
 
     async def get_many(self, transaction_ids: Collection[int]) -> list[Transaction]:
         """Give those of the transactions that exist, in the order of their ids."""
@@ -158,11 +140,35 @@ class Transactions:
         row = await self._database.row(
             _SET_CATEGORY, transaction_id, category, confidence, status, method, list(expected)
         )
-        return None if row is None else _transaction(row)
+        return None if row is None else transaction_of(row)
 
     async def _all(self, query: str, *arguments: object) -> list[Transaction]:
-        return [_transaction(row) for row in await self._database.rows(query, *arguments)]
+        return [transaction_of(row) for row in await self._database.rows(query, *arguments)]
 
 
-def _transaction(row: asyncpg.Record) -> Transaction:
+async def add_in(session: Session, new: Sequence[NewTransaction]) -> list[Transaction]:
+    """Store those that are not stored yet within a transaction of the caller's, and give exactly these."""
+    users = [transaction.user_id for transaction in new]
+    accounts = [transaction.account for transaction in new]
+    currencies = [transaction.currency for transaction in new]
+    await session.rows(_ADD_WALLETS, users, accounts, currencies)
+    rows = await session.rows(
+        _ADD,
+        users,
+        accounts,
+        currencies,
+        [transaction.source for transaction in new],
+        [transaction.external_id for transaction in new],
+        [transaction.occurred_at for transaction in new],
+        [transaction.amount for transaction in new],
+        [transaction.description for transaction in new],
+        [transaction.merchant for transaction in new],
+    )
+    return sorted(
+        map(transaction_of, rows), key=lambda transaction: (transaction.occurred_at, transaction.id)
+    )
+
+
+def transaction_of(row: asyncpg.Record) -> Transaction:
+    """Read a row of ``COLUMNS``."""
     return Transaction(**dict(row))

@@ -1,16 +1,37 @@
-"""The queue of what people are to be told: put in by whoever finished something, sent by the bot."""
+"""What people are to be told once something is done: put into a queue by whoever did it, sent by the bot."""
 
 from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from midas.queue import TaskQueueConfig
 
 NOTICES: Final = "notices"
 """Name of the streams queue."""
+TELL_IMPORTED: Final = "tell_imported"
+"""Type of the task with an ``ImportNotice``."""
 
 _RETRIES: Final = 8
-"""With pauses that double from two seconds, a messenger may be away for some minutes."""
+"""With pauses that double from two seconds on, a messenger may be away for some minutes."""
+
+
+class ImportNotice(msgspec.Struct, kw_only=True, frozen=True):
+    """A statement was imported.
+
+    Attributes:
+        transaction_ids: What was new, and is on its way to the AI.
+    """
+
+    user_id: int
+    chat_id: int
+    name: str
+    source: str
+    found: int
+    new: int
+    queued: int
+    transaction_ids: list[int]
 
 
 def notices_config(redis_url: str) -> TaskQueueConfig:
@@ -22,6 +43,6 @@ def notices_config(redis_url: str) -> TaskQueueConfig:
         batch_size=50,
         max_retries=_RETRIES,
         retry_seconds=2.0,
-        default_timeout=120.0,
+        default_timeout=240.0,
         max_waiting=100_000,
     )

@@ -4,45 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from midas.ai import TASK, Prediction
 from midas.domain.categories import OTHER, UNCATEGORIZED
-from midas.domain.merchants import crypto_card_provider
-from midas.errors import LanguageModelError, QueueUnavailable, StatementError, StoreUnavailable
+from midas.errors import LanguageModelError, QueueUnavailable, StatementError
 from midas.sync.decisions import AUTO_CONFIRM_THRESHOLD, Applied, Decisions
-from midas.sync.statements import kind_of, parse_statement
+from midas.sync.intake import Intake, categorization_id, read
+from midas.sync.statements import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from decimal import Decimal
 
     from botmetry import Telemetry
     from midas.ai import Categorizer
     from midas.confirmations import ConfirmationService
-    from midas.domain.transactions import NewTransaction, Transaction
     from midas.queue import AITaskQueue
     from midas.store import Store
-    from midas.sync.bookings import Statement
+    from midas.sync.imports import StatementImports
+    from midas.sync.intake import ReadStatement
 
 AI_SECONDS: Final = 28.0
 """Longer than a language model may take, shorter than the 30 seconds of a task: who is too slow falls back in
 time."""
 
-_IN_LINE_SECONDS: Final = 24 * 3600.0
-"""How long an imported transaction may wait for a worker: nobody sits and waits for it, and tomorrow it still
-counts."""
-
 _TAKEN_UP_AFTER: Final = timedelta(minutes=2)
 """Longer than an import needs to queue what it has stored."""
 _TAKEN_UP_FOR: Final = timedelta(days=1)
 """What the AI could not do in a day is left to the user's /categorize."""
-
-_AT_A_TIME: Final = 100
-"""Tasks on their way to Redis at once: enough to hide the round trip, few enough to leave connections to others."""
 
 _ASKED_AGAIN_SECONDS: Final = 60
 """Within this time, asking twice for the same transaction queues it once."""
@@ -62,6 +54,8 @@ class ImportReport:
     """New transactions on their way to the AI; fewer than `new` when Redis was away, 0 without a queue."""
     source: str
     """``csv`` or ``ofx``."""
+    told: bool = False
+    """Whether a notice tells the user, so that nobody else need."""
 
 
 class SyncService(Decisions):
@@ -73,6 +67,7 @@ class SyncService(Decisions):
         categorizer: Predicts, in this process where there is no queue.
         confirmations: Asks the user.
         telemetry: Where imports and outcomes are counted; None for nowhere.
+        imports: Runs imports as sagas; None imports without.
         use_async_ai: Whether the queue is used; without it, categorizing waits for the AI.
         auto_confirm_threshold: Confidence in 0..1 from which on a category is kept without asking.
         ai_seconds: How long one prediction may take.
@@ -87,6 +82,7 @@ class SyncService(Decisions):
         confirmations: ConfirmationService,
         telemetry: Telemetry | None = None,
         *,
+        imports: StatementImports | None = None,
         use_async_ai: bool = True,
         auto_confirm_threshold: float = AUTO_CONFIRM_THRESHOLD,
         ai_seconds: float = AI_SECONDS,
@@ -94,30 +90,46 @@ class SyncService(Decisions):
     ) -> None:
         super().__init__(store, confirmations, telemetry, auto_confirm_threshold=auto_confirm_threshold)
         self._queue = queue if use_async_ai else None
+        self._imports = imports
+        self._intake = Intake(store, self._queue, self._telemetry)
         self._categorizer = categorizer
         self._ai_seconds = ai_seconds
         self._clock = clock
 
-    async def import_statement(self, user_id: int, name: str, data: bytes) -> ImportReport:
+    async def import_statement(
+        self, user_id: int, name: str, data: bytes, chat_id: int | None = None
+    ) -> ImportReport:
         """Store the transactions of a statement, and queue the new ones for the AI.
 
         All or nothing: of a broken file nothing is stored, and what was stored before stays. The same or an
-        overlapping file again adds only what is new. Redis may be away: the transactions are stored, and
-        ``take_up`` queues them later.
+        overlapping file again adds only what is new. With sagas, another process finishes what this one cannot. Redis
+        may be away: then the transactions are stored without a saga, and ``take_up`` queues them later.
 
         Args:
             user_id: Whose transactions they are.
             name: The file's name, for messages.
             data: The file.
+            chat_id: Whom a notice shall tell about the end, whichever process brings it about; None for nobody.
 
         Raises:
             StatementError: The file is broken; carries line and reason.
             StoreUnavailable: PostgreSQL does not answer; nothing was stored.
+            ImportFailed: Something failed for good; what was stored was taken back, or somebody has to look after it.
         """
-        statement, found, new = await self._bring_in(user_id, name, data)
-        self._count(statement.source, new)
-        queued, _ = await self._enqueue(new, lambda transaction: f"categorize-{transaction.id}", priority=50)
-        return ImportReport(len(found), len(new), len(found) - len(new), queued, statement.source)
+        with self._telemetry.transactions.sync(kind_of(data)) as operation:
+            operation.set(user_id=user_id)
+            try:
+                statement = await read(user_id, name, data)
+            except StatementError as error:
+                # An outcome, and no failure of ours: no traceback, and nothing of what the file says.
+                operation.outcome = "error"
+                operation.set(error_type="StatementError", line=error.line)
+                refused = error
+            else:
+                report = await self._bring_in(user_id, name, data, statement, chat_id)
+                operation.set(found=report.found, new=report.new)
+                return report
+        raise refused
 
     async def categorize_pending(self, user_id: int, limit: int = 100) -> int:
         """Have the open transactions of a user categorized, the latest first, and give how many.
@@ -132,8 +144,8 @@ class SyncService(Decisions):
         open_ones = await self._store.transactions.uncategorized(user_id, limit)
         if self._queue is not None:
             minute = int(self._clock() // _ASKED_AGAIN_SECONDS)
-            queued, failure = await self._enqueue(
-                open_ones, lambda transaction: f"categorize-{transaction.id}-{minute}", priority=75
+            queued, failure = await self._intake.enqueue(
+                open_ones, lambda transaction: f"{categorization_id(transaction.id)}-{minute}", priority=75
             )
             if failure is not None:
                 raise failure
@@ -158,9 +170,7 @@ class SyncService(Decisions):
             return 0
         now = datetime.fromtimestamp(self._clock(), UTC)
         left = await self._store.transactions.left_open(now - _TAKEN_UP_FOR, now - _TAKEN_UP_AFTER, limit)
-        _, failure = await self._enqueue(
-            left, lambda transaction: f"categorize-{transaction.id}", priority=50
-        )
+        _, failure = await self._intake.enqueue(left)
         if failure is not None:
             raise failure
         return len(left)
@@ -192,89 +202,18 @@ class SyncService(Decisions):
             return Prediction(OTHER, 0.0, "none", str(error))
 
     async def _bring_in(
-        self, user_id: int, name: str, data: bytes
-    ) -> tuple[Statement, list[NewTransaction], list[Transaction]]:
-        with self._telemetry.transactions.sync(kind_of(data)) as operation:
-            operation.set(user_id=user_id)
+        self, user_id: int, name: str, data: bytes, read: ReadStatement, chat_id: int | None
+    ) -> ImportReport:
+        source, found = read.statement.source, len(read.found)
+        if self._imports is not None:
             try:
-                # In a thread: a large file takes seconds of computing, and the bot has other users.
-                statement, found = await asyncio.to_thread(_read, user_id, name, data)
-            except StatementError as error:
-                # An outcome, and no failure of ours: no traceback, and nothing of what the file says.
-                operation.outcome = "error"
-                operation.set(error_type="StatementError", line=error.line)
-                refused = error
+                became = await self._imports.run(user_id, name, data, read, chat_id)
+            except QueueUnavailable as error:
+                self._telemetry.log.warning("sync.imported_without_saga", message=str(error))
             else:
-                new = await self._save(user_id, name, statement, found)
-                operation.set(found=len(found), new=len(new))
-                return statement, found, new
-        raise refused
-
-    async def _save(
-        self, user_id: int, name: str, statement: Statement, found: Sequence[NewTransaction]
-    ) -> list[Transaction]:
-        await self._store.users.ensure_known(user_id)
-        run = await self._store.sync_runs.begin(user_id, statement.source, name)
-        try:
-            new = await self._store.transactions.add_many(found)
-            for balance in statement.balances:
-                await self._store.reports.add_snapshot(
-                    user_id, balance.account, balance.money, balance.taken_at
-                )
-        except BaseException:
-            with suppress(StoreUnavailable):
-                await self._store.sync_runs.finish(run, "error", len(found))
-            raise
-        await self._store.sync_runs.finish(run, "ok", len(found), len(new), len(found) - len(new))
-        details = {"file": name, "found": len(found), "new": len(new)}
-        await self._store.audit.record(user_id, "statement.imported", "statement", run, details)
-        return new
-
-    def _count(self, source: str, new: Sequence[Transaction]) -> None:
-        if new:
-            self._telemetry.transactions.synced(source, len(new))
-        for transaction in new:
-            provider = crypto_card_provider(transaction.description)
-            if provider is not None:
-                self._telemetry.transactions.crypto_card_detected(provider)
-
-    async def _enqueue(
-        self, transactions: Sequence[Transaction], task_id: Callable[[Transaction], str], priority: int
-    ) -> tuple[int, QueueUnavailable | None]:
-        """Queue a task for each, as far as Redis answers; give their number, and what stopped it."""
-        if self._queue is None:
-            return 0, None
-        queued = 0
-        for start in range(0, len(transactions), _AT_A_TIME):
-            batch = transactions[start : start + _AT_A_TIME]
-            failures = await asyncio.gather(
-                *(self._enqueue_one(self._queue, one, task_id(one), priority) for one in batch)
-            )
-            queued += failures.count(None)
-            failure = next((failure for failure in failures if failure is not None), None)
-            if failure is not None:
-                return queued, failure
-        return queued, None
-
-    async def _enqueue_one(
-        self, queue: AITaskQueue, transaction: Transaction, task_id: str, priority: int
-    ) -> QueueUnavailable | None:
-        payload = {
-            "user_id": transaction.user_id,
-            "transaction_id": transaction.id,
-            "description": transaction.description,
-            "amount": str(transaction.amount),
-            "currency": transaction.currency,
-        }
-        try:
-            await queue.enqueue_task(
-                TASK, payload, priority=priority, max_wait=_IN_LINE_SECONDS, task_id=task_id
-            )
-        except QueueUnavailable as error:
-            return error
-        return None
-
-
-def _read(user_id: int, name: str, data: bytes) -> tuple[Statement, list[NewTransaction]]:
-    statement = parse_statement(name, data)
-    return statement, statement.for_user(user_id)
+                told = chat_id is not None
+                return ImportReport(found, became.new, found - became.new, became.queued, source, told)
+        new = await self._intake.save(user_id, name, read)
+        self._intake.count(source, new)
+        queued, _ = await self._intake.enqueue(new)
+        return ImportReport(found, len(new), found - len(new), queued, source)

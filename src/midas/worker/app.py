@@ -7,7 +7,7 @@ import signal
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from botmetry import Telemetry
 from midas.ai import Categorizer, LanguageModel
@@ -19,13 +19,13 @@ from midas.redis import connect, connect_from_thread, pool_state
 from midas.redis.cancellation import end
 from midas.redis.duties import Duty, perform
 from midas.store import open_store
-from midas.sync import SyncService
+from midas.sync import StatementImports, SyncService
 from midas.worker.consumer import Consumer
 from midas.worker.handlers import Services, handlers
 from midas.worker.store_gate import StoreGate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 
     from redis.asyncio import Redis
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from midas.settings import Settings
     from midas.store import Store
     from midas.worker.consumer import Handler
+
+Recovery: TypeAlias = "Callable[[asyncio.Event], Coroutine[Any, Any, None]]"
 
 CONCURRENCY: Final = 4
 """Tasks at a time in one process: they wait for a language model most of the time, and it answers few at once."""
@@ -46,6 +48,8 @@ TAKE_UP_SECONDS: Final = 60.0
 """How often transactions are looked for that were stored while Redis was away, and imports that died in the middle."""
 _IMPORT_SECONDS: Final = 3600.0
 """An import takes seconds; one that began an hour ago has no process any more."""
+_FILE_SECONDS: Final = 30 * 86_400.0
+"""A file whose import stands still waits so long for a person; after that, keeping it would be hoarding."""
 _PING_SECONDS: Final = 1.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -139,6 +143,9 @@ async def _open(settings: Settings, telemetry: Telemetry) -> AsyncIterator[_Back
             telemetry,
             auto_confirm_threshold=settings.auto_confirm_threshold,
         )
+        imports = StatementImports(store, queue, confirmations, settings.redis_url, telemetry)
+        await stack.enter_async_context(imports)
+        await stack.enter_async_context(_recovering(telemetry, imports.run_recovery))
         gate = StoreGate(store.check, telemetry)
         stack.push_async_callback(gate.aclose)
         telemetry.add_check("postgresql", store.check)
@@ -190,12 +197,35 @@ def _duties(queue: AITaskQueue, sync: SyncService, store: Store, gate: StoreGate
     async def take_up() -> None:
         await sync.take_up()
         await store.sync_runs.abandon_started_before(datetime.now(UTC) - timedelta(seconds=_IMPORT_SECONDS))
+        await store.imports.forget_before(datetime.now(UTC) - timedelta(seconds=_FILE_SECONDS))
 
     return (
         Duty("recover tasks", RECOVERY_SECONDS, queue.keys.lease("recovery"), queue.recover),
         Duty("expire confirmations", EXPIRY_SECONDS, EXPIRY_LEASE, with_store(sync.expire_due)),
         Duty("take up what was left", TAKE_UP_SECONDS, queue.keys.lease("taking-up"), with_store(take_up)),
     )
+
+
+@asynccontextmanager
+async def _recovering(telemetry: Telemetry, *recoveries: Recovery) -> AsyncIterator[None]:
+    """Finish the sagas of processes that died, as long as the block lasts."""
+    stop = asyncio.Event()
+    running = [asyncio.create_task(_recover(recover, stop, telemetry)) for recover in recoveries]
+    try:
+        yield
+    finally:
+        stop.set()
+        await end(*running)
+
+
+async def _recover(recover: Recovery, stop: asyncio.Event, telemetry: Telemetry) -> None:
+    while not stop.is_set():
+        try:
+            await recover(stop)
+        except Exception as error:
+            # Nobody awaits this task, and the worker lives on.
+            telemetry.log.error("worker.recovery_failed", exc_info=error)  # noqa: TRY400 -- not a logger of stdlib
+            await asyncio.sleep(RECOVERY_SECONDS)
 
 
 @asynccontextmanager

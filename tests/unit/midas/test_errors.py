@@ -14,6 +14,8 @@ SAMPLES = [
     errors.StoreUnavailable("localhost:5432/midas", "connection refused"),
     errors.MigrationError("001_a.sql", "was changed"),
     errors.UnknownTransaction(7),
+    errors.UnknownImport("import-7-1"),
+    errors.ImportFailed("a.csv", "the disk is full"),
     errors.UnknownCategory("grocerys", "Groceries"),
     errors.LanguageModelTimeout("too slow"),
     errors.QueueUnavailable("localhost:6379/0", "connection refused"),

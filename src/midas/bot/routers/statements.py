@@ -80,6 +80,8 @@ class Imported(NamedTuple):
     text: str
     user_id: int
     notes: tuple[Noted, ...] = ()
+    told: bool = False
+    """Whether a notice says it all, so that nothing is left to say."""
 
 
 async def _import(bot: Bot, file: Document, user: User, chat_id: int, services: Services) -> Imported:
@@ -88,16 +90,17 @@ async def _import(bot: Bot, file: Document, user: User, chat_id: int, services: 
     Raises:
         DownloadFailed: Telegram does not give us the file.
         StoreUnavailable: PostgreSQL does not answer; nothing was stored.
+        ImportFailed: What was stored had to be taken back.
     """
     name = _name(file)
     await remember(services.store, user, chat_id)
     data = await _download(bot, file, name)
     try:
         with noting() as notes:
-            report = await services.sync.import_statement(user.id, name, data)
+            report = await services.sync.import_statement(user.id, name, data, chat_id)
     except StatementError as error:
         return Imported(broken_statement(error), user.id)
-    return Imported(imported_text(name, report), user.id, tuple(notes))
+    return Imported(imported_text(name, report), user.id, tuple(notes), report.told)
 
 
 async def _download(bot: Bot, file: Document, name: str) -> bytes:
@@ -134,7 +137,9 @@ async def _tell_later(
 
 
 async def _tell(message: Message, services: Services, imported: Imported) -> None:
-    """Say what was done, and promise to say how the AI fared."""
+    """Say what was done, and promise to say how the AI fared, unless a notice does."""
+    if imported.told:
+        return
     async with services.deliveries.promised(
         message.chat.id,
         imported.user_id,
