@@ -40,6 +40,7 @@ class SagaOversight:
         config: Of which the address, the name and the times are used.
         telemetry: Where decisions are logged; None for nowhere.
         clock: For tests: the time in seconds since 1970. None takes the Redis server's.
+        availability: Another client's of the same Redis, so that an outage is reported once; None for an own one.
         sender: For tests: what sends the calls of scripts instead of a client of our own.
     """
 
@@ -49,13 +50,14 @@ class SagaOversight:
         *,
         telemetry: Telemetry | None = None,
         clock: Clock | None = None,
+        availability: Availability | None = None,
         sender: Sending | None = None,
     ) -> None:
         self.config = config or SagaConfig()
         self._telemetry = telemetry or Telemetry(service="saga", log=LogSettings(output="none"))
         self._calls = Calls(self.config, clock)
         self._client: Redis = connect(self.config.redis_url)
-        self._availability = Availability(self._client, self._telemetry)
+        self._availability = availability or Availability(self._client, self._telemetry)
         self._store = Store(
             sender or Sender(self._client, self._availability), self._availability, self._calls, clock
         )

@@ -64,6 +64,7 @@ class TaskQueue(DeadLetters, Consuming):
         telemetry: Where tasks are counted and logged; None for nowhere.
         clock: For tests: the time in seconds since 1970. None takes the Redis server's, which all processes share.
         max_connections: Connections to Redis at most.
+        availability: Another client's of the same Redis, so that an outage is reported once; None for an own one.
 
     Raises:
         ValueError: The address is none.
@@ -76,13 +77,14 @@ class TaskQueue(DeadLetters, Consuming):
         *,
         clock: Clock | None = None,
         max_connections: int = 64,
+        availability: Availability | None = None,
     ) -> None:
         self.config = config or TaskQueueConfig()
         self.telemetry = telemetry or Telemetry(service="queue", log=LogSettings(output="none"))
         self.keys = StreamKeys(self.config.name)
         self.calls = Calls(self.keys, self.config, clock)
         self.redis = connect(self.config.redis_url, max_connections=max_connections)
-        self.availability = Availability(self.redis, self.telemetry)
+        self.availability = availability or Availability(self.redis, self.telemetry)
         self.refusals = 0
         """Settlements of this process that came too late: somebody else had the task by then."""
         self._clock = clock
