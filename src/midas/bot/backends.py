@@ -63,7 +63,9 @@ async def open_services(settings: Settings, telemetry: Telemetry, bot: Bot) -> A
         newsroom = Newsroom(store)
         deliveries = Deliveries(bot, queue, WatchBook(redis, queue.availability), newsroom, telemetry)
         stack.push_async_callback(deliveries.aclose)
-        outbox = await stack.enter_async_context(TaskQueue(notices_config(settings.redis_url), telemetry))
+        outbox = await stack.enter_async_context(
+            TaskQueue(notices_config(settings.redis_url), telemetry, availability=queue.availability)
+        )
         notices = Notices(outbox, bot, deliveries, redis, telemetry)
         stack.push_async_callback(notices.aclose)
         telemetry.add_check("postgresql", store.check)

@@ -115,7 +115,9 @@ class StatementImports:
         self._store = store
         self._confirmations = confirmations
         self._intake = Intake(store, queue, telemetry)
-        self._notices = TaskQueue(notices_config(redis_url), telemetry, max_connections=4)
+        self._notices = TaskQueue(
+            notices_config(redis_url), telemetry, max_connections=4, availability=queue.availability
+        )
         config = SagaConfig(
             redis_url=redis_url,
             name=IMPORTS,
@@ -124,7 +126,9 @@ class StatementImports:
             concurrency=10,
             retention=86_400.0,
         )
-        self._sagas = SagaOrchestrator(self._steps(), config, telemetry=telemetry)
+        self._sagas = SagaOrchestrator(
+            self._steps(), config, telemetry=telemetry, availability=queue.availability
+        )
         self._handed_in: dict[str, _HandedIn] = {}
         self._running: set[asyncio.Task[SagaResult]] = set()
 
