@@ -7,8 +7,9 @@ from time import perf_counter
 import uvloop
 from queues.system import running
 
-A_CALL = 100
+A_CALL = 500
 TASKS = 2_000
+WARM_UP = 100
 
 
 def _cost(name: str, tasks: int, a_call: int) -> float:
@@ -16,14 +17,14 @@ def _cost(name: str, tasks: int, a_call: int) -> float:
 
     async def main() -> float:
         async with running(name) as system:
-            for _ in range(A_CALL):
+            for _ in range(WARM_UP):
                 await system.add()
-            await system.add_many(A_CALL)
+            await system.add_many(WARM_UP)
             start = perf_counter()
             for _ in range(tasks // a_call):
                 await (system.add() if a_call == 1 else system.add_many(a_call))
             cost = (perf_counter() - start) / tasks * 1e6
-            assert await system.left() == tasks + 2 * A_CALL
+            assert await system.left() == tasks + 2 * WARM_UP
             return cost
 
     return uvloop.run(main())
@@ -35,7 +36,7 @@ def midas() -> float:
 
 
 def midas_many() -> float:
-    """`add_tasks` with 100 tasks a call."""
+    """`add_tasks` with 500 tasks a call."""
     return _cost("midas", 20 * TASKS, A_CALL)
 
 
@@ -55,5 +56,5 @@ def streaq() -> float:
 
 
 def streaq_many() -> float:
-    """`enqueue_many` of streaq with 100 tasks a call."""
+    """`enqueue_many` of streaq with 500 tasks a call."""
     return _cost("streaq", 5 * TASKS, A_CALL)
