@@ -30,6 +30,7 @@ _OWN_COUNT: Final = len(_OWN)
 _LAST_OWN: Final = _OWN[-1]
 _NONE: Final = ("", None)
 _REMEMBERED: Final = 256
+_LONGEST_REMEMBERED: Final = 256  # characters of a message
 _LEVELS: Final = {number: level for level, number in LEVELS.items()}
 
 
@@ -78,8 +79,10 @@ class RecordFormatter(BaseJsonFormatter):
         super().__init__((), reserved_attrs=_RESERVED)
         self._reserved = frozenset(self.reserved_attrs)
         self._log = log
-        # What has no arguments is mostly said again and again.
-        self._known_head: Callable[[str, str, object, str], bytes] = lru_cache(_REMEMBERED)(log.head)
+        self._head: Callable[[str, str, object, str], bytes] = log.head
+        self._known_head = lru_cache(_REMEMBERED)(
+            log.head
+        )  # what has no arguments is mostly said again and again
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line, without the newline."""
@@ -89,14 +92,15 @@ class RecordFormatter(BaseJsonFormatter):
         """Return the record's line, encoded."""
         fields = self._extras(record.__dict__)
         message: object = record.msg
-        head = self._known_head
-        if type(message) is not str or record.args or type(record) is not logging.LogRecord:
-            head = self._log.head
-            if isinstance(message, dict):  # as python-json-logger understands it: the message is the data
-                fields.update((text_of(name), value) for name, value in message.items())
-                message = RECORDED
-            else:
-                message = _formatted(record)
+        head = self._head
+        if type(message) is str and not record.args and type(record) is logging.LogRecord:
+            if len(message) <= _LONGEST_REMEMBERED:
+                head = self._known_head
+        elif isinstance(message, dict):  # as python-json-logger understands it: the message is the data
+            fields.update((text_of(name), value) for name, value in message.items())
+            message = RECORDED
+        else:
+            message = _formatted(record)
         if record.stack_info:
             fields["stack"] = record.stack_info
         exception = traceback_of(record.exc_info) if record.exc_info else record.exc_text

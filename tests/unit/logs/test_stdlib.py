@@ -5,6 +5,7 @@ import logging
 import logging.handlers
 import pickle
 import queue
+import tracemalloc
 import warnings
 from functools import partial
 
@@ -88,6 +89,22 @@ def test_what_is_said_again_is_written_with_its_own_level_event_and_logger(log, 
         *(("b", "error", "log.recorded"), ("b", "error", "db.lost")),
     ]
     assert not any(b"hunter2" in line for line in written.raw)
+
+
+def test_messages_that_are_remembered_take_little_memory(log, written):
+    """Neither many different messages nor long ones pile up: a program may write data into them."""
+    handler = RecordHandler(log)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(300):
+            handler.handle(logging.makeLogRecord({"msg": f"{number}", "levelno": 20}))
+            handler.handle(logging.makeLogRecord({"msg": f"{number} " + "word " * 2_000, "levelno": 20}))
+            written.raw.clear()
+        kept = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
 
 
 @pytest.mark.parametrize(
