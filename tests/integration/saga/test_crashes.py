@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from midas.redis import Availability, Sender
-from midas.saga import Parallel, SagaOrchestrator, SagaState, StepKind, Terminal
+from midas.saga import NotPossible, Parallel, SagaOrchestrator, SagaState, SagaUnknown, StepKind, Terminal
 from midas.saga.definition import Definition
 
 from .world import Died, MortalSender, Unheard, World, check_invariants
@@ -36,6 +36,13 @@ def refused(world: World, saga_id: str) -> list[Unit]:
 def doubtful(world: World, saga_id: str) -> list[Unit]:
     world.always_fails("c", Unheard("no answer"))
     return [world.step("a"), world.step("b"), world.step("c", retries=1)]
+
+
+def changes_its_mind(world: World, saga_id: str) -> list[Unit]:
+    """Succeed; and should nobody have heard of that, say no the next time."""
+    for step in "abc":
+        world.fails(saga_id, step, None, Terminal("not again"))
+    return linear(world, saga_id)
 
 
 def not_undoable(world: World, saga_id: str) -> list[Unit]:
@@ -69,6 +76,7 @@ CASES: dict[Callable[[World, str], list[Unit]], set[SagaState]] = {
     linear: {SagaState.COMPLETED},
     hiccups: {SagaState.COMPLETED},
     refused: {SagaState.FAILED},
+    changes_its_mind: {SagaState.COMPLETED, SagaState.FAILED},
     doubtful: {SagaState.FAILED},
     not_undoable: {SagaState.COMPENSATION_FAILED},
     pivot: {SagaState.COMPLETED},
@@ -122,3 +130,52 @@ async def test_a_death_at_any_call_is_survived(case, orchestrate, world, sender,
     counts = await heir.statistics()
     assert counts["in:RUNNING"] == counts["in:COMPENSATING"] == 0
     assert counts["refused"] == 0
+
+
+class Interrupted:
+    """Sends calls, and does something before one of them."""
+
+    def __init__(self, sender) -> None:
+        self._sender = sender
+        self.left = 0
+        self.do = None
+
+    async def send(self, call, *, within):
+        self.left -= 1
+        if self.left == 0:
+            await self.do()
+        return await self._sender.send(call, within=within)
+
+
+@pytest.mark.parametrize("case", [linear, hiccups, pivot, group], ids=lambda case: case.__name__)
+async def test_an_abort_at_any_call_counts_or_is_refused(case, orchestrate, world, redis, telemetry):
+    """Who was told that the saga is going to be undone sees it undone; who was told no sees it completed."""
+    steps = case(world, "")
+    sender = Interrupted(Sender(redis, Availability(redis, telemetry)))
+    owner, other = orchestrate(steps, sender=sender), orchestrate(steps)
+    await owner.open()
+    seen = set()
+    for at in range(1, 40):
+        saga_id = f"s{at}"
+        case(world, saga_id)
+        accepted = []
+
+        async def abort(saga_id=saga_id, accepted=accepted):
+            try:
+                await other.abort(saga_id, "enough")
+            except SagaUnknown:
+                accepted.append(None)
+            except NotPossible:
+                accepted.append(False)
+            else:
+                accepted.append(True)
+
+        sender.left, sender.do = at, abort
+        result = await owner.execute({}, saga_id=saga_id)
+        if not accepted:
+            break  # it makes no more calls than that
+        assert result.state is (SagaState.ABORTED if accepted[0] else SagaState.COMPLETED), at
+        assert result.error == ("enough" if accepted[0] else None)
+        check_invariants(world, await other.show(saga_id), Definition(steps, 1).steps)
+        seen.add(accepted[0])
+    assert seen == {None, True, False}
