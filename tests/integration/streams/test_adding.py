@@ -184,7 +184,7 @@ async def test_a_full_queue_refuses(make_queue):
 
 
 async def test_delayed_tasks_run_when_they_are_due(make_queue, clock):
-    """delay and at hold a task back until then, and not longer; statistics say when the next is due."""
+    """A task is held back until its delay or moment has come, and not longer; statistics say when the next is due."""
     queue = await make_queue(clock)
     ran = []
     await queue.add_task("t", {"n": 60}, delay=60)
@@ -203,7 +203,7 @@ async def test_delayed_tasks_run_when_they_are_due(make_queue, clock):
 
 
 async def test_a_task_that_is_not_begun_in_time_is_a_timeout(make_queue, clock):
-    """expires counts from when the task may run until its first run, a delay not included."""
+    """An expiry counts from when the task may run until its first run, a delay not included."""
     queue = await make_queue(clock)
     ran = []
     ids = await queue.add_tasks(

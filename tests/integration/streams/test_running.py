@@ -18,7 +18,7 @@ from .ground import at_work, check_drained, run_all, until
 UNKNOWN_ID = "0" * 28
 
 
-class _Speechless(Exception):
+class _SpeechlessError(Exception):
     def __str__(self):
         raise RuntimeError("not even that")
 
@@ -79,7 +79,7 @@ async def _await_what_was_cancelled(payload):
 
 
 def _speechless(payload):
-    raise _Speechless
+    raise _SpeechlessError
 
 
 async def _surrogates(payload):
@@ -107,7 +107,7 @@ async def _negative_pause(payload):
     ],
 )
 async def test_whatever_a_handler_does_fails_its_task_only(queue, handler):
-    """An exit, a cancellation of its own, an error without text or an unsendable result: the task fails, others go on."""
+    """An exit, a cancellation of its own, an error without text, an unsendable result: it fails, others go on."""
     bad = await queue.add_task("bad", max_retries=1)
     good = await queue.add_task("good", {"n": 1})
     await Worker(queue, {"bad": handler, "good": _async}).run(until_empty=True)

@@ -58,9 +58,11 @@ def bind(handler: Handler, concurrency: int, threads: Executor | None = None) ->
     return lambda task: _in_thread(threads, handler, task if takes_task else task.payload)
 
 
-def _in_thread(threads: Executor | None, function: Callable[[Any], Any], argument: Any) -> Awaitable[Any]:
+async def _in_thread(threads: Executor | None, function: Callable[[Any], Any], argument: Any) -> Any:
     run = partial(copy_context().run, function, argument)
-    return asyncio.get_running_loop().run_in_executor(threads, run)
+    result = await asyncio.get_running_loop().run_in_executor(threads, run)
+    # A plain function around an async one, such as a lambda.
+    return await result if inspect.isawaitable(result) else result
 
 
 def _takes_task(handler: Callable[..., Any]) -> bool:

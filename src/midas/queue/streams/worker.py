@@ -7,6 +7,7 @@ stop takes nothing more, finishes what runs within a deadline, and gives back th
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from botmetry import context
 from midas.errors import QueueUnavailable
@@ -288,11 +289,11 @@ class Worker:
         run = self._runs.get(task.message_id)
         if run is not None and task.message_id not in self._unwanted:
             self._unwanted[task.message_id] = status
-            run.cancel()
+            _cancel_begun(run)
 
     def _hurry(self) -> None:
         for run in list(self._runs.values()):
-            run.cancel()
+            _cancel_begun(run)
 
     async def _finish(self) -> None:
         """Give back what has not begun, wait for what runs, then give back that."""
@@ -303,9 +304,18 @@ class Worker:
             self._telemetry.log.info("worker.draining", running=len(self._runs), seconds=self._drain_seconds)
             await asyncio.wait(self._runs.values(), timeout=self._drain_seconds)
         self._hurry()
+        await asyncio.sleep(0)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._queue.config.lease_seconds):
                 await end(*self._runs.values())
+
+
+def _cancel_begun(run: asyncio.Task[None]) -> None:
+    """Cancel a run once it has begun: one that is cancelled before could not even say how it ended."""
+    if inspect.getcoroutinestate(cast("Any", run.get_coro())) == inspect.CORO_CREATED:
+        asyncio.get_running_loop().call_soon(run.cancel)
+    else:
+        run.cancel()
 
 
 @contextmanager

@@ -62,7 +62,7 @@ local function may_run(index, entry, head, body)
     -- A leaky bucket as a queue: everyone gets a moment, and comes back at that.
     local moment = math.max(now - burst, tonumber(redis.call('HGET', PACE, task_type) or '0'))
     redis.call('HSET', PACE, task_type, string.format('%.3f', moment + interval))
-    if moment > now then
+    if moment - now > 0.5 then -- the clock has whole milliseconds
       redis.call('HSET', PACE, 'paid ' .. id, 1)
       set_back(index, entry)
       delay(math.ceil(moment), id, index, dated(entry, fields), body)
