@@ -40,6 +40,16 @@ local function wake_one_worker()
   redis.call('ZADD', MARKER, 0, 'ready')
 end
 
+-- Whether one entry's id is smaller than another's.
+local function is_before(one, other)
+  local ms, sequence = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_sequence = string.match(other, '^(%d+)-(%d+)$')
+  if ms ~= other_ms then
+    return tonumber(ms) < tonumber(other_ms)
+  end
+  return tonumber(sequence) < tonumber(other_sequence)
+end
+
 -- Runs a command that needs the group, and makes the group where it is missing: after a flush, say.
 local function with_group(index, ...)
   local reply = redis.pcall(...)
@@ -126,6 +136,8 @@ local function let_next(task_type, id)
   end
 end
 
+local somebody_waits
+
 local function conclude(id, unique, result, outcome, ttl)
   redis.call('HDEL', LIVE, id)
   if unique ~= '' and redis.call('HGET', UNIQUE, unique) == id then
@@ -134,7 +146,10 @@ local function conclude(id, unique, result, outcome, ttl)
   if tonumber(ttl) > 0 then
     redis.call('SET', result, outcome, 'PX', ttl)
   end
-  if redis.call('ZREM', AWAITED, id) == 1 then
+  if somebody_waits == nil then
+    somebody_waits = redis.call('ZCARD', AWAITED) > 0
+  end
+  if somebody_waits and redis.call('ZREM', AWAITED, id) == 1 then
     redis.call('PUBLISH', channel('ended'), id)
   end
 end

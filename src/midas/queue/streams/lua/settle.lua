@@ -4,15 +4,22 @@
 -- Returns one character a task: 1 settled, 0 the delivery is not this caller's any more.
 local ttl = ARGV[3]
 local verdicts = {}
+local tally = {} -- what was done how often
+local finished = {} -- stream -> entries of tasks that are done
+local somebody_cancelled = redis.call('ZCARD', CANCELLED) > 0
+
+local function tell(name)
+  tally[name] = (tally[name] or 0) + 1
+end
 
 local function again(index, entry, id, unique, result, head, body, pause, counted)
   local from = entry .. '@' .. index
   if redis.call('ZSCORE', CANCELLED, id) then
     conclude(id, unique, result, cjson.encode({ 'CANCELLED', entry, 'cancelled while it ran' }) .. '\n', ttl)
-    count('CANCELLED', 1)
+    tell('CANCELLED')
     return
   end
-  count(counted, 1)
+  tell(counted)
   wake_one_worker() -- a delayed one, too, may be due before whoever sleeps wants to look again
   if pause > 0 then
     delay(now + pause, id, came_back(index), head, body, from)
@@ -27,6 +34,27 @@ local function bury(index, id, unique, result, head, body, note, outcome)
   conclude(id, unique, result, outcome, ttl)
 end
 
+-- An entry is sought from the start of its block, which costs more than all the rest. But tasks mostly end in the order in
+-- which they were taken, and what is older than the oldest pending entry goes in one cut.
+local function remove(index, entries)
+  local oldest = redis.call('XPENDING', KEYS[index], GROUP)[2]
+  local younger, newest = {}, nil
+  for _, entry in ipairs(entries) do
+    if oldest and is_before(oldest, entry) then
+      younger[#younger + 1] = entry
+    elseif not newest or is_before(newest, entry) then
+      newest = entry
+    end
+  end
+  if newest then
+    local milliseconds, sequence = string.match(newest, '^(%d+)-(%d+)$')
+    redis.call('XTRIM', KEYS[index], 'MINID', oldest or milliseconds .. '-' .. exact(tonumber(sequence) + 1))
+  end
+  if #younger > 0 then
+    redis.call('XDEL', KEYS[index], unpack(younger))
+  end
+end
+
 for position = 4, #ARGV, 9 do
   local what, index, entry, id = ARGV[position], tonumber(ARGV[position + 1]), ARGV[position + 2], ARGV[position + 3]
   local unique, limited = ARGV[position + 4], ARGV[position + 5]
@@ -37,9 +65,10 @@ for position = 4, #ARGV, 9 do
   if what == 'done' then
     owned = with_group(index, 'XACK', KEYS[index], GROUP, entry) == 1
     if owned then
-      redis.call('XDEL', KEYS[index], entry)
+      finished[index] = finished[index] or {}
+      table.insert(finished[index], entry)
       conclude(id, unique, result, second, ttl)
-      count(first, 1)
+      tell(first)
     end
   else
     local head, body = release(index, entry)
@@ -48,11 +77,13 @@ for position = 4, #ARGV, 9 do
       again(index, entry, id, unique, result, first, body, tonumber(second), third)
     elseif owned then
       bury(index, id, unique, result, head, body, first, second)
-      count('dead', 1)
+      tell('dead')
     end
   end
   if owned then
-    redis.call('ZREM', CANCELLED, id)
+    if somebody_cancelled then
+      redis.call('ZREM', CANCELLED, id)
+    end
     if limited ~= '' then
       let_next(limited, id)
     end
@@ -64,5 +95,11 @@ for position = 4, #ARGV, 9 do
       or what == 'again' and string.sub(told, -#entry - 3) == ' ' .. entry .. '@' .. index
     verdicts[task] = is_ours and '1' or '0'
   end
+end
+for index, entries in pairs(finished) do
+  remove(index, entries)
+end
+for name, number in pairs(tally) do
+  count(name, number)
 end
 return table.concat(verdicts)
