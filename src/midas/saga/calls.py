@@ -10,6 +10,7 @@ import msgspec
 
 from midas.redis.scripts import Argument, Call, Script
 from midas.saga.config import SagaConfig
+from midas.saga.definition import Definition
 from midas.saga.keys import NAMES, SagaKeys
 from midas.saga.records import StepRecord, Transition, pack_step
 from midas.saga.states import SagaState, StepState
@@ -66,12 +67,13 @@ class Calls:
         self._lease = milliseconds(config.lease_seconds)
 
     def begin(
-        self, saga_id: str, release: str, owner: str, context: bytes, carrier: Mapping[str, str]
+        self, saga_id: str, definition: Definition, owner: str, context: bytes, carrier: Mapping[str, str]
     ) -> Call:
         """A new saga; without an owner it is due at once."""
         deadline = milliseconds(self._config.deadline or 0)
-        packed = msgspec.json.encode(dict(carrier))
-        return self._about("begin", saga_id, release, owner, self._lease, deadline, release, context, packed)
+        told = (context, msgspec.json.encode(dict(carrier)), msgspec.json.encode(definition.names))
+        release = definition.release
+        return self._about("begin", saga_id, release, owner, self._lease, deadline, release, *told)
 
     def claim(self, saga_id: str, release: str, owner: str) -> Call:
         """A saga that is due gets an owner."""

@@ -126,17 +126,14 @@ class SagaOrchestrator(SagaRuns):
         await self.open()
         owner = f"{self._who}/{secrets.token_hex(6)}" if owned else ""
         carrier = self._telemetry.carrier()
-        release = self._definition.release
-        begun, now = await self._store.ask(self._calls.begin(saga_id, release, owner, packed, carrier))
+        call = self._calls.begin(saga_id, self._definition, owner, packed, carrier)
+        begun, now, flat = await self._store.ask(call)
         self._store.heard(now)
         if not begun or not owned:
             return
         with self._telemetry.context(saga_id=saga_id):
             self._telemetry.saga.started(self.config.name)
-        self._spawn(SagaRecord.begun(saga_id, release, owner, now, self._deadline_from(now), packed, carrier))
-
-    def _deadline_from(self, now: int) -> int:
-        return 0 if not self.config.deadline else now + round(self.config.deadline * 1000)
+        self._spawn(SagaRecord.parse(saga_id, flat))
 
     async def _wait_for(self, record: SagaRecord, woken: asyncio.Event) -> None:
         """Take the saga over if it is due and ours to run; else wait until it may be, or something happens to it."""
@@ -149,12 +146,10 @@ class SagaOrchestrator(SagaRuns):
         await wait_at_most(min(left, self._machinery.randomness.uniform(0.5, 1.0) * _LOOK_SECONDS), woken)
 
     def _result(self, record: SagaRecord) -> SagaResult:
-        definition = self._machinery.definitions.get(record.release)
-        names = definition.names if definition is not None else tuple(record.steps)
         return SagaResult(
             saga_id=record.id,
             state=record.state,
             context=self._machinery.codec.unpack(record.context),
-            steps={name: record.step(name).state for name in names},
+            steps={name: record.step(name).state for name in record.order},
             error=None if record.state is SagaState.COMPLETED else record.error or None,
         )

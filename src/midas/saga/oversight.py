@@ -265,8 +265,8 @@ class SagaOversight:
             error=record.error,
             abort=record.abort,
             context=unpack_any(record.context),
-            steps=record.steps,
-            not_undone=tuple(name for name, step in record.steps.items() if step.is_not_undone),
+            steps={name: record.step(name) for name in record.order},
+            not_undone=tuple(name for name in record.order if record.step(name).is_not_undone),
             history=tuple(map(parse_transition, history)),
         )
 

@@ -77,6 +77,7 @@ class SagaRecord:
         abort: Why somebody wants it to be undone; empty where nobody does.
         pivoted: Whether the pivot was begun: there is no way back.
         recoveries: Owners that died since a step was finished.
+        order: The names of all steps and waits, in order.
         due: When it needs an owner, None where it needs none.
     """
 
@@ -97,6 +98,7 @@ class SagaRecord:
     carrier: dict[str, str]
     steps: dict[str, StepRecord]
     signals: dict[str, bytes]
+    order: tuple[str, ...] = ()
     due: float | None = None
 
     @classmethod
@@ -132,26 +134,9 @@ class SagaRecord:
                 if name.startswith(_STEP)
             },
             signals={n.removeprefix(_SIGNAL): v for n, v in fields.items() if n.startswith(_SIGNAL)},
+            order=msgspec.json.decode(fields.get("order") or b"[]", type=tuple[str, ...]),
             due=None if due is None else float(due),
         )
-
-    @classmethod
-    def begun(  # noqa: PLR0917 -- they stand in the order of the record
-        cls,
-        saga_id: str,
-        release: str,
-        owner: str,
-        now: int,
-        deadline: int,
-        context: bytes,
-        carrier: dict[str, str],
-    ) -> SagaRecord:
-        """Give a saga as it is when its first owner has just begun it."""
-        text = {"release": release, "owner": owner, "state": SagaState.RUNNING, "epoch": "1"}
-        numbers = {"created": str(now), "deadline": str(deadline)}
-        fields = {name: value.encode() for name, value in (text | numbers).items()}
-        fields |= {"context": context, "carrier": msgspec.json.encode(carrier)}
-        return cls.parse(saga_id, [part for name, value in fields.items() for part in (name.encode(), value)])
 
     def step(self, name: str) -> StepRecord:
         """Give a step's record, a new one where nothing has happened to it."""

@@ -169,7 +169,8 @@ class SagaRuns(SagaOversight):
         late, died, flat = found
         record = SagaRecord.parse(saga_id, flat)
         with self._telemetry.continue_from(record.carrier), self._telemetry.context(saga_id=saga_id):
-            self._telemetry.saga.resumed(self.config.name)
+            first = record.epoch == 1  # begun by a process that left the running to others
+            (self._telemetry.saga.started if first else self._telemetry.saga.resumed)(self.config.name)
             if died:
                 self._telemetry.log.warning(
                     "saga.recovered", saga=self.config.name, epoch=record.epoch, late_seconds=late / 1000

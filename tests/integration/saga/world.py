@@ -7,7 +7,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from midas.saga import SagaState, SagaStep, StepRun, current_step
+from midas.saga import SagaState, SagaStep, StepKind, StepRun, Terminal, current_step
 from midas.saga.keys import SagaKeys
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class World:
         self.runs: list[StepRun] = []
         self.applied: dict[str, set[str]] = defaultdict(set)
         self.unannounced: list[StepRun] = []
+        self.denied: set[tuple[str, str]] = set()
+        """Steps that had their effect, and said later that they never will."""
 
     def step(self, name: str, *, undone: bool = True, **options) -> SagaStep:
         if undone:
@@ -116,6 +118,8 @@ class World:
     def _fault_of(self, run: StepRun) -> Iterator[None]:
         faults = self._faults[run.saga_id, run.step, run.direction]
         error = self._always.get((run.step, run.direction)) or (faults.pop(0) if faults else None)
+        if isinstance(error, Terminal) and run.step in self.applied[run.saga_id]:
+            self.denied.add((run.saga_id, run.step))
         if error is not None and not isinstance(error, Unheard):
             raise error
         yield
@@ -161,6 +165,8 @@ def check_invariants(
     elif view.state in {SagaState.FAILED, SagaState.ABORTED}:
         assert applied == {step.name for step in steps if step.compensation is None and step.name in applied}
         assert view.not_undone == ()
+        pivots = {step.name for step in steps if step.kind is StepKind.PIVOT} & applied
+        assert all((view.saga_id, name) in world.denied for name in pivots), "turned back past the pivot"
     elif view.state is SagaState.COMPENSATION_FAILED:
         assert set(view.not_undone) == applied != set()
     else:
