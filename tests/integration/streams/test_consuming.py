@@ -63,7 +63,7 @@ async def test_who_leaves_gives_the_rest_back(queue, make_queue):
     """Leaving the loop returns what is out and what was fetched ahead, uncounted; ending it later is refused."""
     other = await make_queue()
     await queue.add_tasks([NewTask("t", {"n": n}) for n in range(10)])
-    async for message_id, _task in queue.consume_tasks("w", ahead=5):
+    async for message_id, _task in queue.consume_tasks("w", ahead=5):  # noqa: B007 -- used afterwards
         assert (await other.statistics()).in_flight == 6
         break
     await until(lambda: _in_flight(other, 0))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 from midas.errors import QueueUnavailable
 from midas.queue.errors import UnreadableTask
 from midas.queue.streams import settlements
+from midas.queue.streams.closing import to_the_end
 from midas.queue.streams.group_commit import GroupCommit
 from midas.queue.streams.lease import ReaderLease
 from midas.queue.streams.messages import Body, unpack_body, unpack_head
@@ -118,6 +119,9 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give back what is still held, and leave."""
+        await to_the_end(self._leave())
+
+    async def _leave(self) -> None:
         for task in list(self.held.values()):
             self.settle(task, settlements.returned(task))
         with suppress(TimeoutError, QueueUnavailable):

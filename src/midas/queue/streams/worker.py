@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from botmetry import context
 from midas.errors import QueueUnavailable
 from midas.queue.streams import settlements
+from midas.queue.streams.closing import to_the_end
 from midas.queue.streams.deadlines import Deadlines
 from midas.queue.streams.failures import buried, failed
 from midas.queue.streams.handlers import bind
@@ -110,7 +111,7 @@ class Worker:
                 try:
                     await self._take_until_stopped(until_empty=until_empty)
                 finally:
-                    await self._finish()
+                    await to_the_end(self._finish(), self._hurry)
         self._stop.clear()
         self._telemetry.log.info("worker.stopped", queue=self._queue.name, worker_id=self._worker_id)
 
