@@ -153,11 +153,10 @@ class Worker:
                 for task in tasks:
                     self._accept(task)
                 if tasks:
-                    await asyncio.sleep(0)  # what runs is as much our business as what comes
-                elif until_empty and await self._is_empty():
+                    continue  # the server looks for more while these run
+                if until_empty and await self._is_empty():
                     return
-                else:
-                    await self._reader.wait(_LOOK_SECONDS)
+                await self._reader.wait(_LOOK_SECONDS)
             except QueueUnavailable:
                 await self._queue.availability.pause(at_most=_LOOK_SECONDS)
 
@@ -170,7 +169,9 @@ class Worker:
         mean = self._mean_seconds
         if mean is None or mean > _LONG_SECONDS or self._reader.owes_a_slot:
             return 0
-        return min(self._queue.config.batch_size, int(self._concurrency * _AHEAD_SECONDS / max(mean, 1e-6)))
+        return min(
+            2 * self._queue.config.batch_size, int(self._concurrency * _AHEAD_SECONDS / max(mean, 1e-6))
+        )
 
     async def _is_empty(self) -> bool:
         if self._runs or self._ahead:
