@@ -7,10 +7,9 @@ then by itself, too, so a lost message costs time and nothing else.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from midas.redis import Subscription
+from midas.redis import Subscription, end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +18,10 @@ if TYPE_CHECKING:
 
     from midas.redis import Availability
 
-_ABORT: Final = "abort "
-"""Stands before the id of a saga that shall be undone; else a message is the id of one that changed its state."""
+_ABORT: Final = "abort"
+_DUE: Final = "due"
+"""Stand before the id of a saga that shall be undone, or that needs an owner; else a message is the id of one that
+changed its state."""
 
 
 class News:
@@ -31,11 +32,15 @@ class News:
         channel: What to listen to.
         availability: Is told when Redis is away.
         abort: Is called with the id of a saga that shall be undone.
+
+    Attributes:
+        due: Is set when some saga needs an owner.
     """
 
     def __init__(
         self, client: Redis, channel: str, availability: Availability, abort: Callable[[str], None]
     ) -> None:
+        self.due = asyncio.Event()
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._abort = abort
         self._subscription = Subscription(
@@ -64,20 +69,25 @@ class News:
             del self._waiters[saga_id]
 
     def _hear(self, message: str) -> None:
-        saga_id = message.removeprefix(_ABORT)
-        if message.startswith(_ABORT):
+        what, _, saga_id = message.rpartition(" ")
+        if what == _ABORT:
             self._abort(saga_id)
+        elif what == _DUE:
+            self.due.set()
         for woken in self._waiters.get(saga_id, ()):
             woken.set()
 
     def _wake_all(self) -> None:
+        self.due.set()
         for waiters in self._waiters.values():
             for woken in waiters:
                 woken.set()
 
 
-async def wait_at_most(seconds: float, event: asyncio.Event) -> None:
-    """Wait until an event is set or the time is over."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+async def wait_at_most(seconds: float, *events: asyncio.Event) -> None:
+    """Wait until one of some events is set or the time is over."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end(*waiting)

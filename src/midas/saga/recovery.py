@@ -132,6 +132,7 @@ class SagaRuns(SagaOversight):
                 if looks % _LOOKS_PER_SURVEY == 0:
                     await self._tell_of_strangers(await self._known_releases())
                 looks += 1
+                self._news.due.clear()
                 free = self.config.concurrency - len(self._runs)
                 if free > 0:
                     claimed, next_due = await self._take_over(min(free, _AT_A_TIME))
@@ -140,7 +141,7 @@ class SagaRuns(SagaOversight):
                 await self._availability.pause(at_most=pause)
                 continue
             # The jitter keeps workers from asking for the same sagas at the same moment.
-            await wait_at_most(self._machinery.randomness.uniform(0.5, 1.0) * pause, stop)
+            await wait_at_most(self._machinery.randomness.uniform(0.5, 1.0) * pause, stop, self._news.due)
 
     async def _take_over(self, limit: int) -> tuple[Sequence[asyncio.Task[None]], float]:
         """Claim what is due; give the runs and the seconds until the next one will be due."""
@@ -195,6 +196,8 @@ class SagaRuns(SagaOversight):
         self._owned.pop(ownership.held, None)
         if self._runs.get(ownership.record.id) is run:
             del self._runs[ownership.record.id]
+        if len(self._runs) == self.config.concurrency - 1:
+            self._news.due.set()  # somebody may wait for a place
 
     def _hear_from_keeper(self, held: Held, lost: bool) -> None:  # noqa: FBT001 -- as the keeper calls it
         if self._loop is not None and not self._loop.is_closed():

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from midas.redis import Availability, Sender
-from midas.saga import NotPossible, Parallel, SagaOrchestrator, SagaState, SagaUnknown, StepKind, Terminal
+from midas.saga import (
+    NotPossible,
+    Parallel,
+    SagaOrchestrator,
+    SagaState,
+    SagaUnknown,
+    StepKind,
+    Terminal,
+    Wait,
+)
 from midas.saga.definition import Definition
 
 from .world import Died, MortalSender, Unheard, World, check_invariants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.integration.conftest import Clock
 
     from midas.saga.definition import Unit
 
@@ -72,6 +84,19 @@ def failing_group(world: World, saga_id: str) -> list[Unit]:
     return group(world, saga_id)
 
 
+def waiting(world: World, saga_id: str) -> list[Unit]:
+    return [
+        world.step("a"),
+        Wait("nap", 5.0),
+        world.step("b"),
+        Wait("approval", 5.0, signal="yes", required=False),
+    ]
+
+
+def waiting_in_vain(world: World, saga_id: str) -> list[Unit]:
+    return [world.step("a"), Wait("approval", 5.0, signal="yes"), world.step("b")]
+
+
 CASES: dict[Callable[[World, str], list[Unit]], set[SagaState]] = {
     linear: {SagaState.COMPLETED},
     hiccups: {SagaState.COMPLETED},
@@ -83,12 +108,20 @@ CASES: dict[Callable[[World, str], list[Unit]], set[SagaState]] = {
     stuck_pivot: {SagaState.SUSPENDED},
     group: {SagaState.COMPLETED},
     failing_group: {SagaState.FAILED},
+    waiting: {SagaState.COMPLETED},
+    waiting_in_vain: {SagaState.FAILED},
 }
 
 
+@pytest.fixture(name="senders")
+def _senders(redis, telemetry):
+    """Give two senders that can be told when to die."""
+    return [MortalSender(Sender(redis, Availability(redis, telemetry))) for _ in range(2)]
+
+
 @pytest.fixture(name="sender")
-def _sender(redis, telemetry):
-    return MortalSender(Sender(redis, Availability(redis, telemetry)))
+def _sender(senders):
+    return senders[0]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
@@ -96,31 +129,20 @@ async def test_a_death_at_any_call_is_survived(case, orchestrate, world, sender,
     """Another orchestrator ends it as it would have ended: each effect under one key, or undone in reverse."""
     steps = case(world, "")
     definition = Definition(steps, 1)
-    mortal: SagaOrchestrator = orchestrate(steps, clock=clock, sender=sender)
-    heir: SagaOrchestrator = orchestrate(steps, clock=clock)
-    await heir.open()
-
-    async def live_and_die(saga_id: str) -> None:
-        case(world, saga_id)
-        try:
-            await mortal.execute({"n": 1}, saga_id=saga_id)
-        except Died:
-            while mortal._runs:
-                await asyncio.sleep(0)
-
+    mortal, heir = orchestrate(steps, clock=clock, sender=sender), orchestrate(steps, clock=clock)
     await mortal.open()
+    await heir.open()
     sender.live()
-    await live_and_die("whole")
+    await _live(mortal, case(world, "whole"), "whole")
     calls = sender.sent
-    assert calls >= 2 * len(definition.steps), "there is nothing to die at"
 
     for at in range(1, calls + 1):
         for before in (True, False):
             saga_id = f"{at}-{'before' if before else 'after'}"
             sender.die(at, before=before)
-            await live_and_die(saga_id)
-            clock.advance(heir.config.lease_seconds + 1)
-            await heir.recover()
+            await _live(mortal, case(world, saga_id), saga_id)
+            assert sender.is_dead
+            await _inherit(heir, clock)
             if at == 1 and before:
                 assert world.of(saga_id) == []
                 continue
@@ -128,8 +150,50 @@ async def test_a_death_at_any_call_is_survived(case, orchestrate, world, sender,
             assert view.state in CASES[case], saga_id
             check_invariants(world, view, definition.steps)
     counts = await heir.statistics()
-    assert counts["in:RUNNING"] == counts["in:COMPENSATING"] == 0
+    assert counts["in:RUNNING"] == counts["in:COMPENSATING"] == counts["in:WAITING"] == 0
     assert counts["refused"] == 0
+
+
+@pytest.mark.parametrize("case", [refused, group], ids=lambda case: case.__name__)
+async def test_the_heir_may_die_as_well(case, orchestrate, world, senders, clock):
+    """Two deaths, at any call and at any call of the recovery, with the replies lost, are survived as one is."""
+    steps = case(world, "")
+    sender, second = senders
+    first_heir, heir = orchestrate(steps, clock=clock, sender=second), orchestrate(steps, clock=clock)
+    mortal = orchestrate(steps, clock=clock, sender=sender)
+    for orchestrator in (mortal, first_heir, heir):
+        await orchestrator.open()
+    sender.live()
+    await _live(mortal, case(world, "whole"), "whole")
+    calls = sender.sent
+    for at in range(1, calls, 2):
+        for again in range(3, calls + 3, 2):  # it looks twice before it claims
+            saga_id = f"{at}-{again}"
+            sender.die(at, before=False)
+            await _live(mortal, case(world, saga_id), saga_id)
+            clock.advance(heir.config.lease_seconds + 1)
+            second.die(again, before=False)
+            with suppress(Died):
+                await first_heir.recover()
+            await _inherit(heir, clock)
+            view = await heir.show(saga_id)
+            assert view.state in CASES[case], saga_id
+            check_invariants(world, view, Definition(steps, 1).steps)
+
+
+async def _live(mortal: SagaOrchestrator, _: list[Unit], saga_id: str) -> None:
+    """Begin a saga and run it until it ends, waits or its process is dead."""
+    with suppress(Died):
+        await mortal._begin(saga_id, {"n": 1}, owned=True)
+    while mortal._runs:
+        await asyncio.sleep(0)
+
+
+async def _inherit(heir: SagaOrchestrator, clock: Clock) -> None:
+    """Let leases lapse and waits end until nothing is left to do."""
+    clock.advance(heir.config.lease_seconds + 1)
+    while await heir.recover():
+        clock.advance(6.0)
 
 
 class Interrupted:

@@ -8,9 +8,19 @@ import time
 
 import pytest
 
+from midas.demo.servers import RedisServer
 from midas.errors import QueueUnavailable
 from midas.redis import Availability, Sender
-from midas.saga import SagaState, SagaStep, StepKind, StepState, Terminal, current_step
+from midas.saga import (
+    SagaConfig,
+    SagaOrchestrator,
+    SagaState,
+    SagaStep,
+    StepKind,
+    StepState,
+    Terminal,
+    current_step,
+)
 
 from .world import Died, MortalSender, check_invariants
 
@@ -250,17 +260,48 @@ async def test_trace_and_log_context_go_on_where_the_saga_goes_on(orchestrate, t
     assert done["trace_id"] == bought["trace_id"]
 
 
-async def test_the_recovery_loop_finds_what_becomes_due(orchestrate, door):
-    """Running beside the work, it takes over what others leave, and stops when told to."""
+async def test_the_recovery_loop_finds_what_becomes_due(orchestrate, door, metric):
+    """It is woken by what others leave to it, runs no more at once than it may, and stops when told to."""
     steps = [SagaStep("a", door, None)]
-    worker = orchestrate(steps)
+    worker = orchestrate(steps, recovery_pause=60.0, concurrency=3)
     stop = asyncio.Event()
     loop = asyncio.create_task(worker.run_recovery(stop))
-    door.opened.set()
     other = orchestrate(steps)
     ids = [await other.start({"n": n}) for n in range(20)]
-    results = await asyncio.wait_for(asyncio.gather(*map(worker.result, ids)), 20)
-    assert {result.state for result in results} == {SagaState.COMPLETED}
+    await door.reached.wait()
+    door.opened.set()
+    async with asyncio.timeout(20):
+        while len(await other.list(SagaState.COMPLETED)) < 20:
+            assert len(worker._runs) <= 3
+            await asyncio.sleep(0.005)
+    assert {(await other.result(saga_id)).state for saga_id in ids} == {SagaState.COMPLETED}
     assert len(door.runs) == 20
+    assert metric("saga_started_total", saga="order") == 20
     stop.set()
     await asyncio.wait_for(loop, 20)
+
+
+async def test_redis_may_go_away_in_the_middle(tmp_path, telemetry):
+    """Killed and started again while sagas run, it finds every one of them going on, each effect under one key."""
+    effects = []
+    reached = asyncio.Event()
+
+    async def do(_):
+        effects.append(current_step().idempotency_key)
+        if len(effects) == 30:
+            reached.set()
+        await asyncio.sleep(0)
+
+    names = "abcde"
+    with RedisServer(tmp_path) as server:
+        config = SagaConfig(redis_url=server.url, name="order")
+        async with SagaOrchestrator(
+            [SagaStep(name, do, None) for name in names], config, telemetry=telemetry
+        ) as runs:
+            running = [asyncio.create_task(runs.execute({}, saga_id=f"s{n}")) for n in range(20)]
+            await reached.wait()
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+            results = await asyncio.wait_for(asyncio.gather(*running), 60)
+    assert {result.state for result in results} == {SagaState.COMPLETED}
+    assert set(effects) == {f"s{n}:{name}:action" for n in range(20) for name in names}

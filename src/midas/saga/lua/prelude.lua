@@ -52,6 +52,9 @@ end
 
 local function needs_owner_at(moment)
   redis.call('ZADD', DUE, exact(moment), ID)
+  if moment <= now then
+    redis.call('PUBLISH', CHANNEL, 'due ' .. ID)
+  end
 end
 
 local function enter(state)

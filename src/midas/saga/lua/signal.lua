@@ -14,6 +14,5 @@ if redis.call('HSETNX', SAGA, 'signal:' .. signal, payload) == 1 then
 end
 if state == 'WAITING' and get('awaits') == signal then
   needs_owner_at(now)
-  tell()
 end
 return 'ok'
