@@ -285,4 +285,4 @@ class SagaMachine(RuleBasedStateMachine):
 def test_sagas_do_what_they_promise(server):
     """Deaths at drawn calls, failures of drawn kinds, people who decide: the invariants hold in every history."""
     SagaMachine.url = server.url
-    run_state_machine_as_test(SagaMachine, settings=settings(max_examples=60, stateful_step_count=12))
+    run_state_machine_as_test(SagaMachine, settings=settings(max_examples=45, stateful_step_count=12))

@@ -6,6 +6,7 @@ from midas.saga.definition import Parallel, SagaStep, StepKind, Wait
 from midas.saga.errors import (
     InvalidContext,
     NotPossible,
+    OrchestratorClosed,
     OwnershipLost,
     SagaDefinitionError,
     SagaError,
@@ -20,6 +21,7 @@ from midas.saga.states import SagaState, StepState
 __all__ = [
     "InvalidContext",
     "NotPossible",
+    "OrchestratorClosed",
     "OwnershipLost",
     "Parallel",
     "SagaConfig",

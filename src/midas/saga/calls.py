@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 import msgspec
@@ -40,6 +40,10 @@ class Change:
     awaits: str = ""
     guarded: bool = False
 
+    def after(self, earlier: Change) -> Change:
+        """Give both as one; of what both say, this one's word counts."""
+        return replace(self, steps={**earlier.steps, **self.steps}, fields={**earlier.fields, **self.fields})
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -62,6 +66,7 @@ class Calls:
 
     def __init__(self, config: SagaConfig, clock: Clock | None) -> None:
         self.keys = SagaKeys(config.name)
+        self._common = self.keys.common
         self._config = config
         self._clock = clock
         self._lease = milliseconds(config.lease_seconds)
@@ -150,7 +155,8 @@ class Calls:
         return self._call("introduce", [NAMES], "", self._config.name)
 
     def _about(self, script: str, saga_id: str, release: str, *arguments: Argument) -> Call:
-        return self._call(script, self.keys.of(saga_id, release), saga_id, *arguments)
+        keys = (*self.keys.own(saga_id, release), *self._common)
+        return self._call(script, keys, saga_id, *arguments)
 
     def _call(self, script: str, keys: Sequence[str], saga_id: str, *arguments: Argument) -> Call:
         now = "" if self._clock is None else str(round(self._clock() * 1000))

@@ -9,7 +9,8 @@
     │   ├── InvalidContext (ValueError)       a context that cannot be kept: its values, its type or its size
     │   ├── SagaUnknown (LookupError)         no saga has this id, or it ended longer ago than it is kept
     │   ├── NotPossible                       what was asked for does not go with the saga's state
-    │   └── OwnershipLost                     another process has taken the saga over: what we said was refused
+    │   ├── OwnershipLost                     another process has taken the saga over: what we said was refused
+    │   └── OrchestratorClosed                this process has left its sagas to others
     └── Terminal                              raised by an action: it failed, and trying again is of no use
 """
 
@@ -62,6 +63,14 @@ class OwnershipLost(SagaError):
         super().__init__(f"saga {saga_id} is not owned under epoch {epoch} any more")
         self.saga_id = saga_id
         self.epoch = epoch
+
+
+class OrchestratorClosed(SagaError):
+    """This orchestrator was closed: it begins nothing and waits for nothing; its sagas go on in other processes."""
+
+    def __init__(self, saga: str) -> None:
+        super().__init__(f"this orchestrator of {saga} was closed; what it ran is left to other processes")
+        self.saga = saga
 
 
 class Terminal(MidasError):

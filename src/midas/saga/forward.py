@@ -84,7 +84,7 @@ class Forward:
             except (Exception, ActionCancelled) as error:  # noqa: BLE001 -- what an action raises is its outcome
                 await self._failed(step, error)
             else:
-                await self._done(step, produced)
+                await self._done(step, produced, alone=alone)
 
     async def _intend(self, step: SagaStep, record: StepRecord) -> StepRecord:
         """Write that the step is about to be tried; after the pivot's there is no way back."""
@@ -110,7 +110,7 @@ class Forward:
             operation.set(attempt=attempt)
             return await call.make(own, shared.codec)
 
-    async def _done(self, step: SagaStep, produced: Produced) -> None:
+    async def _done(self, step: SagaStep, produced: Produced, *, alone: bool) -> None:
         own = self._own
         done = replace(own.record.step(step.name), state=StepState.COMPLETED, error="", due=0)
 
@@ -119,7 +119,10 @@ class Forward:
             return Change(steps={step.name: done}, fields={"context": context, "recoveries": 0})
 
         try:
-            await own.write(change)
+            if alone:
+                own.defer(change())  # the next step's intent, or the saga's end, comes at once
+            else:
+                await own.write(change)
         except InvalidContext as error:
             await self._failed(step, error)
 
@@ -169,6 +172,8 @@ class Forward:
         if alone and record.due - own.now_ms() > milliseconds(LONGEST_HOLD_SECONDS):
             await own.write(Change(state=SagaState.WAITING, leave_until=self._until(record.due)))
             raise Halt
+        if record.due > own.now_ms():
+            await own.flush()
         await own.rest_until(record.due, lambda: own.must_halt_forward)
 
     async def _wait(self, wait: Wait) -> None:

@@ -67,16 +67,14 @@ class SagaKeys:
         """Sorted set: the sagas in one state by the moment they got there, ms."""
         return f"{self._tag}:in:{state}"
 
-    def of(self, saga_id: str, release: str) -> tuple[str, ...]:
-        """The keys that a script about one saga is given, in the order in which ``prelude.lua`` names them."""
-        return (
-            self.saga(saga_id),
-            self.history(saga_id),
-            self.due(release),
-            self.counters,
-            self.releases,
-            *map(self.index, SagaState),
-        )
+    def own(self, saga_id: str, release: str) -> tuple[str, ...]:
+        """The keys that are one saga's: with ``common`` what its scripts are given, in the order of ``prelude.lua``."""
+        return self.saga(saga_id), self.history(saga_id), self.due(release)
+
+    @property
+    def common(self) -> tuple[str, ...]:
+        """The keys that all sagas of the name share."""
+        return self.counters, self.releases, *map(self.index, SagaState)
 
     @property
     def _tag(self) -> str:

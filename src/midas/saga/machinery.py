@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from midas.saga.context import ContextCodec
     from midas.saga.definition import Definition
     from midas.saga.ownership import Ownership
+    from midas.saga.records import SagaRecord
 
 _OUTCOMES: Final = {
     SagaState.COMPLETED: "completed",
@@ -64,8 +65,10 @@ class Machinery:
         longest = min(self.config.longest_pause, self.config.first_pause * 2.0 ** min(failures - 1, 60))
         return milliseconds(self.randomness.uniform(0, longest))
 
-    async def run(self, ownership: Ownership) -> None:
-        """Run a saga until it ends, waits, stands still, is left or is lost; its trace and log context go on.
+    async def run(self, ownership: Ownership) -> SagaRecord:
+        """Run a saga until it ends, waits, stands still, is left or is lost; give what was written of it last.
+
+        Its trace and log context go on.
 
         Raises:
             CancelledError: This task was cancelled; the saga is left to others.
@@ -87,6 +90,7 @@ class Machinery:
                 telemetry.log.error("saga.run_failed", saga=self.name, exc_info=error)  # noqa: TRY400 -- ours
             finally:
                 self._conclude(ownership)
+        return record
 
     async def _drive(self, ownership: Ownership) -> None:
         try:

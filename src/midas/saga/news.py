@@ -43,9 +43,7 @@ class News:
         self.due = asyncio.Event()
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._abort = abort
-        self._subscription = Subscription(
-            client, channel, availability, hear=self._hear, stands=self._wake_all
-        )
+        self._subscription = Subscription(client, channel, availability, hear=self._hear, stands=self.wake)
 
     def start(self) -> None:
         """Listen from now on."""
@@ -68,6 +66,13 @@ class News:
         if not waiters:
             del self._waiters[saga_id]
 
+    def wake(self) -> None:
+        """Have everybody look again."""
+        self.due.set()
+        for waiters in self._waiters.values():
+            for woken in waiters:
+                woken.set()
+
     def _hear(self, message: str) -> None:
         what, _, saga_id = message.rpartition(" ")
         if what == _ABORT:
@@ -76,12 +81,6 @@ class News:
             self.due.set()
         for woken in self._waiters.get(saga_id, ()):
             woken.set()
-
-    def _wake_all(self) -> None:
-        self.due.set()
-        for waiters in self._waiters.values():
-            for woken in waiters:
-                woken.set()
 
 
 async def wait_at_most(seconds: float, *events: asyncio.Event) -> None:

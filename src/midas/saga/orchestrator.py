@@ -11,17 +11,22 @@
     async with SagaOrchestrator(steps, SagaConfig(redis_url=url, name="order")) as orders:
         result = await orders.execute({"order": 7}, saga_id="order-7")
 
-What is promised. Before a step runs, that it will is written; after it, how it ended. A process that dies in between
-leaves an *unknown* outcome, and whoever takes the saga over runs the step again under the same idempotency key, or
-undoes it. So a step has its effect at least once, and once if it heeds ``current_step().idempotency_key``. A saga has
-one owner at a time: each checkpoint names the owner's epoch and the saga's revision, and one of an owner whose lease
-was taken over is refused. Only effects that were already under way can then overlap, under one key. Every saga ends
-COMPLETED, undone (FAILED or ABORTED), or stands still where a person is told of it.
+What is promised. Before a step runs, that it will is written; after it, how it ended, together with what comes next. A
+process that dies in between leaves an *unknown* outcome, and whoever takes the saga over runs the step again under the
+same idempotency key, or undoes it. So a step has its effect at least once, and once if it heeds
+``current_step().idempotency_key``. A saga has one owner at a time: each checkpoint names the owner's epoch and the
+saga's revision, and one of an owner whose lease was taken over is refused. Only effects that were already under way can
+then overlap, under one key. Every saga ends COMPLETED, undone (FAILED or ABORTED), or stands still where a person is
+told of it.
 
 What an error means. ``Terminal`` (and the classes in ``SagaStep.terminal``): no effect, no retry. A timeout and a
 ``ConnectionError``: unknown. Any other exception: the action says that it failed and had no effect; it is tried again,
 and in the end given up without being undone. A plain function runs in a thread, which nobody can stop: past its timeout
 it may still have its effect.
+
+What a deployment needs. A saga is only run by steps of the version, and the names and kinds, it was begun with. Who
+changes them raises ``SagaConfig.version`` and gives the former ones as ``older={1: [...]}`` until their sagas are over;
+else these wait, and the log says so (``saga.release_unregistered``).
 
 What Redis can lose. A checkpoint that was answered is as durable as Redis was told to be: with ``appendfsync everysec``
 a crash of the machine loses up to a second, with ``always`` nothing; a failover loses what the replica had not got. A
@@ -70,6 +75,7 @@ class SagaOrchestrator(SagaRuns):
 
         Raises:
             InvalidContext: The context cannot be kept; nothing was begun.
+            OrchestratorClosed: It was closed before the saga had ended; others go on with it.
             QueueUnavailable: Redis did not answer within two seconds. The saga may have been begun nevertheless, so
                 repeat with the same ``saga_id``.
         """
@@ -86,6 +92,7 @@ class SagaOrchestrator(SagaRuns):
 
         Raises:
             InvalidContext: The context cannot be kept; nothing was begun.
+            OrchestratorClosed: It was closed; nothing was begun.
             QueueUnavailable: Redis did not answer within two seconds; repeat with the same ``saga_id``.
         """
         saga_id = secrets.token_hex(12) if saga_id is None else check_id(saga_id)
@@ -97,17 +104,16 @@ class SagaOrchestrator(SagaRuns):
 
         Raises:
             SagaUnknown: There is none.
+            OrchestratorClosed: It was closed before; the saga goes on elsewhere.
         """
         await self.open()
         woken = self._news.watch(saga_id)
         try:
             while True:
-                run = self._runs.get(saga_id)
-                if run is not None:
-                    await asyncio.wait({run})
                 woken.clear()
+                await self.open()  # it may have been closed meanwhile
                 try:
-                    record = await self._read(saga_id)
+                    record = await self._run_of(saga_id) or await self._read(saga_id)
                     if record.state.is_over or record.state.needs_a_person:
                         return self._result(record)
                     await self._wait_for(record, woken)
@@ -134,6 +140,17 @@ class SagaOrchestrator(SagaRuns):
         with self._telemetry.context(saga_id=saga_id):
             self._telemetry.saga.started(self.config.name)
         self._spawn(SagaRecord.parse(saga_id, flat))
+
+    async def _run_of(self, saga_id: str) -> SagaRecord | None:
+        """Wait for the run of a saga that runs here; give it where that brought it to an end."""
+        run = self._runs.get(saga_id)
+        if run is None:
+            return None
+        await asyncio.wait({run})
+        record = None if run.cancelled() or run.exception() is not None else run.result()
+        return (
+            record if record is not None and (record.state.is_over or record.state.needs_a_person) else None
+        )
 
     async def _wait_for(self, record: SagaRecord, woken: asyncio.Event) -> None:
         """Take the saga over if it is due and ours to run; else wait until it may be, or something happens to it."""

@@ -46,6 +46,7 @@ class Ownership:
         self.aborting = bool(record.abort) and not record.goal
         self._store = store
         self._lock = asyncio.Lock()
+        self._deferred: Change | None = None
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property
@@ -110,38 +111,64 @@ class Ownership:
         """Milliseconds since 1970 by the server's clock."""
         return self._store.now_ms()
 
+    def defer(self, change: Change) -> None:
+        """Write this together with the next checkpoint, which has to come at once: one call instead of two."""
+        self._deferred = change if self._deferred is None else change.after(self._deferred)
+        self._apply(change)
+
+    async def flush(self) -> None:
+        """Write what was deferred, since there is nothing else to write for a while.
+
+        Raises:
+            OwnershipLost: The saga is somebody else's; nothing was written.
+            QueueUnavailable: Redis is away, and this process is leaving.
+        """
+        if self._deferred is not None:
+            await self.write(Change())
+
     async def write(self, change: Change | Callable[[], Change]) -> None:
-        """Write a checkpoint: all of it, or nothing.
+        """Write a checkpoint, with what was deferred: all of it, or nothing.
 
         Args:
             change: What to write; or what gives it when it is this one's turn, if it depends on what others wrote.
 
         Raises:
             OwnershipLost: The saga is somebody else's; nothing was written.
-            Halt: The change was guarded, and an abort was asked for; nothing was written.
+            Halt: The change was guarded, and an abort was asked for, or a step beside this one has failed; it was not
+                written, only what was deferred.
             QueueUnavailable: Redis is away, and this process is leaving.
         """
         async with self._lock:
-            if self.lost:
-                raise OwnershipLost(self.record.id, self.record.epoch)
             change = change() if callable(change) else change
             if change.guarded and self.is_turned_back:
-                raise Halt  # a step beside this one has failed
-            token = secrets.token_hex(8)
-            call = self._store.calls.checkpoint(
-                self.held, self.record.revision, token, change, self.record.steps
-            )
-            verdict, now, abort = await self._store.insist(call, lambda: self.leaving or self.lost)
-            self._store.heard(now)
-            if verdict == b"lost":
-                self.lose()
-                raise OwnershipLost(self.record.id, self.record.epoch)
-            if abort:
-                self.record.abort = abort.decode()
-                self.abort()
-            if verdict == b"abort":
+                raise Halt
+            if not await self._send(change):
+                if self._deferred is not None:
+                    await self._send(Change())
                 raise Halt
             self._apply(change)
+
+    async def _send(self, change: Change) -> bool:
+        """Send a change; say whether it was written, or else an abort goes first."""
+        if self.lost:
+            raise OwnershipLost(self.record.id, self.record.epoch)
+        change = change if self._deferred is None else change.after(self._deferred)
+        token = secrets.token_hex(8)
+        record = self.record
+        call = self._store.calls.checkpoint(self.held, record.revision, token, change, record.steps)
+        verdict, now, abort = await self._store.insist(call, lambda: self.leaving or self.lost)
+        self._store.heard(now)
+        if verdict == b"lost":
+            self.lose()
+            raise OwnershipLost(record.id, record.epoch)
+        if abort:
+            record.abort = abort.decode()
+            self.abort()
+        if verdict == b"abort":
+            return False
+        record.revision += 1
+        self._deferred = None
+        return True
 
     async def turn_back(
         self, goal: SagaState, error: str, step: tuple[str, StepRecord] | None = None
@@ -175,7 +202,6 @@ class Ownership:
 
     def _apply(self, change: Change) -> None:
         record = self.record
-        record.revision += 1
         record.steps.update(change.steps)
         for name, value in change.fields.items():
             if name in {"goal", "error"}:
@@ -184,5 +210,7 @@ class Ownership:
                 record.pivoted = value == 1
             elif name == "context" and isinstance(value, bytes):
                 record.context = value
+        if record.goal == SagaState.ABORTED:
+            record.error = record.error or record.abort  # as the script has it
         if change.state is not None:
             record.state = change.state

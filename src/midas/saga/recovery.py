@@ -17,6 +17,7 @@ from midas.errors import QueueUnavailable
 from midas.redis import connect_from_thread
 from midas.saga.context import ContextCodec
 from midas.saga.definition import Definition
+from midas.saga.errors import OrchestratorClosed
 from midas.saga.keeper import SagaKeeper
 from midas.saga.machinery import Machinery
 from midas.saga.news import News, wait_at_most
@@ -67,18 +68,22 @@ class SagaRuns(SagaOversight):
         )
         self._who = f"{socket.gethostname()}-{os.getpid()}"
         self._owned: dict[Held, Ownership] = {}
-        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._runs: dict[str, asyncio.Task[SagaRecord]] = {}
         self._keeper: SagaKeeper | None = None
         self._news = News(self._client, self._calls.keys.channel, self._availability, self._heed_abort)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._strangers: dict[str, int] = {}
+        self._closed = False
 
     async def open(self) -> None:
         """Start what renews leases; ``execute`` and ``recover`` do it by themselves.
 
         Raises:
+            OrchestratorClosed: It was closed.
             QueueUnavailable: Redis did not answer within two seconds.
         """
+        if self._closed:
+            raise OrchestratorClosed(self.config.name)
         if self._keeper is not None:
             return
         self._loop = asyncio.get_running_loop()
@@ -95,6 +100,8 @@ class SagaRuns(SagaOversight):
 
         A step is told to stop and has its grace; a compensation that has begun ends in its own time.
         """
+        self._closed = True
+        self._news.wake()
         for ownership in self._owned.values():
             ownership.leave()
         if self._runs:
@@ -109,6 +116,7 @@ class SagaRuns(SagaOversight):
         """Take over the sagas that need an owner, run them until they end, wait or stand still, and give their number.
 
         Raises:
+            OrchestratorClosed: It was closed.
             QueueUnavailable: Redis did not answer.
         """
         await self.open()
@@ -120,12 +128,12 @@ class SagaRuns(SagaOversight):
         return total
 
     async def run_recovery(self, stop: asyncio.Event) -> None:
-        """Take over sagas that need an owner, until told to stop; while Redis is away, wait for it.
+        """Take over sagas that need an owner, until told to stop or closed; while Redis is away, wait for it.
 
         What runs then goes on until ``aclose``.
         """
         looks = 0
-        while not stop.is_set():
+        while not (stop.is_set() or self._closed):
             pause = self.config.recovery_pause
             try:
                 await self.open()
@@ -143,7 +151,7 @@ class SagaRuns(SagaOversight):
             # The jitter keeps workers from asking for the same sagas at the same moment.
             await wait_at_most(self._machinery.randomness.uniform(0.5, 1.0) * pause, stop, self._news.due)
 
-    async def _take_over(self, limit: int) -> tuple[Sequence[asyncio.Task[None]], float]:
+    async def _take_over(self, limit: int) -> tuple[Sequence[asyncio.Task[SagaRecord]], float]:
         """Claim what is due; give the runs and the seconds until the next one will be due."""
         releases = list(self._machinery.definitions)
         now, next_due, _, found = await self._store.ask(self._calls.due(releases, limit))
@@ -158,7 +166,7 @@ class SagaRuns(SagaOversight):
         pause = (float(next_due) - now) / 1000 if next_due else self.config.recovery_pause
         return [run for run in claimed if run is not None], pause
 
-    async def _claim(self, saga_id: str, release: str) -> asyncio.Task[None] | None:
+    async def _claim(self, saga_id: str, release: str) -> asyncio.Task[SagaRecord] | None:
         """Become a saga's owner and run it; None where it needs none, or somebody else was faster."""
         owner = f"{self._who}/{secrets.token_hex(6)}"
         verdict, now, *found = await self._store.ask(self._calls.claim(saga_id, release, owner))
@@ -178,7 +186,7 @@ class SagaRuns(SagaOversight):
                 )
         return self._spawn(record)
 
-    def _spawn(self, record: SagaRecord) -> asyncio.Task[None]:
+    def _spawn(self, record: SagaRecord) -> asyncio.Task[SagaRecord]:
         ownership = Ownership(self._store, record)
         self._owned[ownership.held] = ownership
         if self._keeper is not None:
@@ -188,7 +196,7 @@ class SagaRuns(SagaOversight):
         run.add_done_callback(lambda done: self._ended(ownership, done))
         return run
 
-    def _ended(self, ownership: Ownership, run: asyncio.Task[None]) -> None:
+    def _ended(self, ownership: Ownership, run: asyncio.Task[SagaRecord]) -> None:
         if not run.cancelled():
             run.exception()  # it was logged where it happened
         if self._keeper is not None:

@@ -242,4 +242,4 @@ async def test_an_abort_at_any_call_counts_or_is_refused(case, orchestrate, worl
         assert result.error == ("enough" if accepted[0] else None)
         check_invariants(world, await other.show(saga_id), Definition(steps, 1).steps)
         seen.add(accepted[0])
-    assert seen == {None, True, False}
+    assert seen == ({None, True, False} if case is pivot else {None, True})

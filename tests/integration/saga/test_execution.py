@@ -423,6 +423,23 @@ async def test_a_signal_that_does_not_come(orchestrate, diary, clock, required, 
     assert diary.lines == (["a", "-a"] if required else ["a"])
 
 
+async def test_how_long_to_wait_may_be_in_the_context(orchestrate, diary, clock):
+    """A function is asked when the wait begins; one that fails has the saga undone."""
+    steps = [diary.step("a"), Wait("until", lambda context: context["seconds"])]
+    orchestrator = orchestrate(steps, clock=clock)
+    asleep, awake, wrong = [await orchestrator.start({"seconds": s}) for s in (60.0, 0, "long")]
+    await orchestrator.recover()
+    assert (await orchestrator.show(asleep)).due_at == clock() + 60.0
+    assert (await orchestrator.show(awake)).state is SagaState.COMPLETED
+    view = await orchestrator.show(wrong)
+    assert (view.state, view.steps["a"].state, view.steps["until"].state) == (
+        SagaState.FAILED,
+        UNDONE,
+        FAILED,
+    )
+    assert "TypeError" in view.error
+
+
 async def test_a_long_pause_before_a_retry_holds_no_process(orchestrate, diary, clock):
     """The saga waits, and goes on with the attempt where it is due."""
     orchestrator = orchestrate(
