@@ -154,6 +154,12 @@ class Worker:
                     self._accept(task)
                 if tasks:
                     continue  # the server looks for more while these run
+                if until_empty and self._runs:
+                    # Not for long: what runs may add tasks, and wait for them.
+                    await asyncio.wait(
+                        self._runs.values(), timeout=_LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    continue
                 if until_empty and await self._is_empty():
                     return
                 await self._reader.wait(_LOOK_SECONDS)
@@ -174,12 +180,6 @@ class Worker:
         )
 
     async def _is_empty(self) -> bool:
-        if self._runs or self._ahead:
-            # Not for long: what runs may add tasks, and wait for them.
-            await asyncio.wait(
-                self._runs.values(), timeout=_LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            return False
         await self._reader.flush()
         now = await self._queue.statistics()
         due = now.next_due_seconds
