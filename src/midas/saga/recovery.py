@@ -104,7 +104,7 @@ class SagaRuns(SagaOversight):
         self._news.wake()
         for ownership in self._owned.values():
             ownership.leave()
-        if self._runs:
+        while self._runs:
             await asyncio.wait(self._runs.values())
         if self._keeper is not None:
             await asyncio.to_thread(self._keeper.close)
@@ -145,6 +145,8 @@ class SagaRuns(SagaOversight):
                 if free > 0:
                     claimed, next_due = await self._take_over(min(free, _AT_A_TIME))
                     pause = 0.0 if claimed else min(pause, next_due)
+            except OrchestratorClosed:
+                return
             except QueueUnavailable:
                 await self._availability.pause(at_most=pause)
                 continue
@@ -168,6 +170,8 @@ class SagaRuns(SagaOversight):
 
     async def _claim(self, saga_id: str, release: str) -> asyncio.Task[SagaRecord] | None:
         """Become a saga's owner and run it; None where it needs none, or somebody else was faster."""
+        if self._closed:
+            raise OrchestratorClosed(self.config.name)
         owner = f"{self._who}/{secrets.token_hex(6)}"
         verdict, now, *found = await self._store.ask(self._calls.claim(saga_id, release, owner))
         self._store.heard(now)
@@ -188,6 +192,8 @@ class SagaRuns(SagaOversight):
 
     def _spawn(self, record: SagaRecord) -> asyncio.Task[SagaRecord]:
         ownership = Ownership(self._store, record)
+        if self._closed:  # since it was asked for
+            ownership.leave()
         self._owned[ownership.held] = ownership
         if self._keeper is not None:
             self._keeper.hold(ownership.held)
