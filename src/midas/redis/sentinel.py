@@ -60,14 +60,34 @@ class SentinelAddress:
     def master(self, **options: Any) -> Redis:
         """A client of whichever server is the master."""
         watched = _untyped(AsyncSentinel)(self.watchers, sentinel_kwargs=_ASKING)
-        client: Redis = watched.master_for(self.service, **self.login, **options)
+        client: Redis = watched.master_for(self.service, redis_class=_Master, **self.login, **options)
         return client
 
     def master_for_thread(self, **options: Any) -> redis.Redis:
         """As ``master``, for a thread of its own."""
         watched = _untyped(Sentinel)(self.watchers, sentinel_kwargs=_ASKING)
-        client: redis.Redis = watched.master_for(self.service, **self.login, **options)
+        client: redis.Redis = watched.master_for(
+            self.service, redis_class=_MasterForThread, **self.login, **options
+        )
         return client
+
+
+class _Master(Redis):
+    """Closes its connections to the watchers, too, which redis-py leaves open."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001 -- redis-py's
+        await super().aclose(close_connection_pool)
+        for watcher in _untyped(self.connection_pool).sentinel_manager.sentinels:
+            await watcher.aclose()
+
+
+class _MasterForThread(redis.Redis):
+    """See ``_Master``."""
+
+    def close(self) -> None:
+        super().close()
+        for watcher in _untyped(self.connection_pool).sentinel_manager.sentinels:
+            watcher.close()
 
 
 _ASKING: Final = {"socket_timeout": _ASK_SECONDS, "socket_connect_timeout": _ASK_SECONDS}
