@@ -12,6 +12,9 @@
     │   ├── UnknownTransaction (LookupError)  there is no such transaction of this user
     │   └── UnknownImport (LookupError)       no file is kept for this import
     ├── ImportFailed                          an import was undone or stands still: name, reason
+    ├── TransferRefused (ValueError)          money cannot be moved like this: nothing was
+    │   └── NotEnoughMoney                    carries card, available and wanted
+    ├── TransferUnsettled                     money was neither moved nor given back: carries transfer_id
     ├── UnknownCategory (ValueError)          a category that does not exist
     ├── LanguageModelError
     │   ├── LanguageModelUnavailable (ConnectionError)
@@ -140,6 +143,34 @@ class ImportFailed(MidasError):
         super().__init__(f"{name} could not be imported: {reason}")
         self.name = name
         self.reason = reason
+
+
+class TransferRefused(MidasError, ValueError):
+    """Money cannot be moved like this, and none was; the message says why."""
+
+
+class NotEnoughMoney(TransferRefused):
+    """A card does not hold what somebody wants to move.
+
+    Attributes:
+        card: What it is called.
+        available: What can be spent from it.
+        wanted: What was to be moved.
+    """
+
+    def __init__(self, card: str, available: object, wanted: object) -> None:
+        super().__init__(f"{card} holds {available}, and you want to move {wanted}")
+        self.card = card
+        self.available = str(available)
+        self.wanted = str(wanted)
+
+
+class TransferUnsettled(MidasError):
+    """A transfer stands still between two states that are right; people have to decide."""
+
+    def __init__(self, transfer_id: str) -> None:
+        super().__init__(f"transfer {transfer_id} could not be settled yet; somebody has to look after it")
+        self.transfer_id = transfer_id
 
 
 class UnknownCategory(MidasError, ValueError):

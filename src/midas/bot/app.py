@@ -27,6 +27,7 @@ from midas.bot.routers import (
     outside_router,
     questions_router,
     statements_router,
+    transfers_router,
 )
 from midas.bot.telegram import PATIENCE, POLLING_SECONDS, Polling, introduce, open_bot
 from midas.redis.cancellation import end
@@ -98,6 +99,7 @@ def _dispatcher(telemetry: Telemetry, services: Services) -> Dispatcher:
         outside_router,  # first: what is said in a group is nobody else's business
         greetings_router,
         money_router,
+        transfers_router,
         statements_router,
         questions_router,
         others_router,  # last: it takes everything

@@ -18,7 +18,7 @@ from midas.errors import SettingsError
 from midas.queue import TaskQueue
 from midas.redis import connect, pool_state
 from midas.store import open_store
-from midas.sync import StatementImports, SyncService
+from midas.sync import CardTransfers, StatementImports, SyncService
 from midas.sync.notices import notices_config
 
 if TYPE_CHECKING:
@@ -60,20 +60,24 @@ async def open_services(settings: Settings, telemetry: Telemetry, bot: Bot) -> A
             ),
             auto_confirm_threshold=settings.auto_confirm_threshold,
         )
+        transfers = await stack.enter_async_context(
+            CardTransfers(store, settings.redis_url, queue.availability, telemetry)
+        )
         newsroom = Newsroom(store)
         deliveries = Deliveries(bot, queue, WatchBook(redis, queue.availability), newsroom, telemetry)
-        stack.push_async_callback(deliveries.aclose)
         outbox = await stack.enter_async_context(
             TaskQueue(notices_config(settings.redis_url), telemetry, availability=queue.availability)
         )
         notices = Notices(outbox, bot, deliveries, redis, telemetry)
         stack.push_async_callback(notices.aclose)
+        # Before the notices end: what is finished now is told by one of them.
+        stack.push_async_callback(deliveries.aclose)
         telemetry.add_check("postgresql", store.check)
         telemetry.add_check("redis", lambda: _ping(queue, redis))
         telemetry.queue.watch(QUEUE, queue.state)
         telemetry.confirmations.watch(confirmations.pending_count)
         telemetry.redis.watch_pool(lambda: pool_state(redis))
-        yield Services(store, queue, confirmations, sync, deliveries, notices)
+        yield Services(store, queue, confirmations, sync, deliveries, notices, transfers)
 
 
 def _client(settings: Settings) -> Redis:

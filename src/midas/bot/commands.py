@@ -31,6 +31,7 @@ COMMANDS: Final = (
     BotCommandText("correct", "say what it really was", "NUMBER CATEGORY"),
     BotCommandText("categorize", "sort what has no category yet", ""),
     BotCommandText("report", "where your money went", "DAYS"),
+    BotCommandText("transfer", "move money between your cards", "AMOUNT FROM TO"),
     BotCommandText("help", "what I can do", ""),
     BotCommandText("start", "say hello", ""),
 )

@@ -73,6 +73,7 @@ class Deliveries:
         self._telemetry = telemetry
         self._tasks: set[asyncio.Task[Any]] = set()
         self._kept: set[str] = set()
+        self._is_closed = False
 
     @asynccontextmanager
     async def promised(
@@ -148,6 +149,7 @@ class Deliveries:
         waiting = {task for task in self._tasks if not task.get_name().startswith("promise")}
         if waiting:
             await asyncio.wait(waiting, timeout=grace_seconds)
+        self._is_closed = True
         tasks = list(self._tasks)
         await end(*tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -197,7 +199,7 @@ class Deliveries:
             self._telemetry.log.info("bot.promises_resumed", count=len(watches))
 
     def _keep_later(self, watch: Watch) -> None:
-        if watch.id in self._kept:
+        if watch.id in self._kept or self._is_closed:
             return
         self._kept.add(watch.id)
         task = self._spawn(self._keep(watch), f"promise {watch.id}")

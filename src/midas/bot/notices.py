@@ -8,19 +8,20 @@ a death makes somebody read it twice.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
 
 from midas.bot import keys
-from midas.bot.texts import imported_text
+from midas.bot.texts import imported_text, transferred_text
 from midas.errors import QueueUnavailable
 from midas.queue import Retry, StreamTask, TaskQueue, Worker
 from midas.redis import end
 from midas.sync import ImportReport
 from midas.sync.intake import categorization_id
-from midas.sync.notices import TELL_IMPORTED, ImportNotice
+from midas.sync.notices import TELL_IMPORTED, TELL_TRANSFERRED, ImportNotice, TransferNotice
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -36,6 +37,8 @@ _MARKED_SECONDS: Final = 86_400
 _MOST_MARKS: Final = 10_000
 _ANSWER_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 5.0
+_LAST_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.02
 _AGAIN_SECONDS: Final = 2.0
 
 
@@ -58,21 +61,23 @@ class Notices:
         self._deliveries = deliveries
         self._redis = redis
         self._telemetry = telemetry
-        self._worker = Worker(
-            queue, {TELL_IMPORTED: self._imported}, _AT_A_TIME, drain_seconds=_DRAIN_SECONDS
-        )
+        handlers = {TELL_IMPORTED: self._imported, TELL_TRANSFERRED: self._transferred}
+        self._worker = Worker(queue, handlers, _AT_A_TIME, drain_seconds=_DRAIN_SECONDS)
         self._running: asyncio.Task[None] | None = None
         self._unmarked: dict[str, None] = {}
 
     def start(self) -> None:
         """Begin to send."""
-        self._telemetry.add_check("notices", self._worker.check)
         self._running = asyncio.create_task(self._run(), name="notices")
 
     async def aclose(self) -> None:
-        """Finish what is being sent, and leave the rest to the next process."""
+        """Send what is in line, for a short while, finish what is under way, and leave the rest to the next process."""
         if self._running is None:
             return
+        with suppress(TimeoutError, QueueUnavailable):
+            async with asyncio.timeout(_LAST_SECONDS):
+                while (await self._queue.statistics()).ready:  # noqa: ASYNC110 -- it is in Redis and tells nobody
+                    await asyncio.sleep(_LOOK_SECONDS)
         self._worker.stop()
         await asyncio.wait({self._running}, timeout=2 * _DRAIN_SECONDS)
         await end(self._running)
@@ -103,6 +108,11 @@ class Notices:
                     notice.transaction_ids,
                 )
         return {"told": told}
+
+    async def _transferred(self, task: StreamTask) -> dict[str, Any]:
+        notice = msgspec.convert(task.payload, TransferNotice)
+        with self._telemetry.context(user_id=notice.user_id):
+            return {"told": await self._tell(task, notice.chat_id, transferred_text(notice))}
 
     async def _tell(self, task: StreamTask, chat_id: int, text: str) -> bool:
         """Send a message once; return whether it was sent, now or before.

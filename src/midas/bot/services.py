@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from midas.confirmations import ConfirmationService
     from midas.queue import AITaskQueue
     from midas.store import Store
-    from midas.sync import SyncService
+    from midas.sync import CardTransfers, SyncService
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +24,4 @@ class Services:
     sync: SyncService
     deliveries: Deliveries
     notices: Notices
+    transfers: CardTransfers

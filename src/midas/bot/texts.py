@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
     from midas.confirmations import Confirmation
     from midas.domain import Money, Transaction
-    from midas.errors import StatementError
+    from midas.domain.cards import Card
+    from midas.errors import StatementError, TransferRefused
     from midas.store.reports import Spending
     from midas.sync import ImportReport
+    from midas.sync.notices import TransferNotice
 
 LARGEST_FILE_BYTES: Final = 10 * 2**20
 """Ten years of a busy account are about two megabytes of CSV."""
@@ -25,6 +27,11 @@ HOW_TO_IMPORT: Final = (
     "Send me a bank statement as a file: CSV or OFX, up to 10 MB. Your bank offers it under <i>export</i> or "
     "<i>download</i>. Sending the same payments twice does no harm: I count each one once."
 )
+HOW_TO_TRANSFER: Final = (
+    "Write /transfer <i>AMOUNT FROM TO</i>, the cards by the last digits of their numbers: "
+    "<code>/transfer 25.50 4021 7788</code>"
+)
+MOVING: Final = "💳 I am moving it. I will tell you when it is done."
 PRIVATE_ONLY: Final = "Money is a private matter: please write to me directly, not in a group."
 NOT_UNDERSTOOD: Final = "I understand commands and bank statements (CSV or OFX files). See /help."
 READING: Final = "📄 I am reading {name}. I will tell you when it is done."
@@ -71,6 +78,28 @@ def spending_text(spending: Sequence[Spending], currency: str, days: int) -> str
     payments = sum(item.payments for item in spending)
     head = f"<b>{format_amount(total, currency)}</b> in {days} days, {counted(payments, 'payment')}:"
     return "\n".join([head, *lines])
+
+
+def cards_text(cards: Sequence[Card]) -> str:
+    """Return how money is moved, and between which cards: a line each, with what can be spent from it."""
+    if not cards:
+        return f"{HOW_TO_TRANSFER}\n\nI know no card of yours yet. {HOW_TO_IMPORT}"
+    lines = [f"{escape(card.name)}: {escape(str(card.available))}" for card in cards]
+    return "\n".join([HOW_TO_TRANSFER, "", "<b>Your cards</b>", *lines])
+
+
+def transferred_text(notice: TransferNotice) -> str:
+    """Return that money was moved, or is where it was."""
+    amount = format_amount(notice.amount, notice.currency)
+    way = f"{amount} from {escape(notice.from_card)} to {escape(notice.to_card)}"
+    if notice.done:
+        return f"✅ Moved {way}."
+    return f"↩️ I could not move {way}. Your money is where it was."
+
+
+def refused_text(error: TransferRefused) -> str:
+    """Return why money was not moved."""
+    return f"⚠️ Nothing was moved: {escape(str(error))}."
 
 
 def question_text(confirmation: Confirmation, transaction: Transaction | None, waiting: int) -> str:

@@ -74,6 +74,7 @@ _TAKE_WALLETS_BACK: Final = """
     DELETE FROM wallets w WHERE w.user_id = $1 AND w.created_at >= $2
         AND NOT EXISTS (SELECT FROM transactions t WHERE t.wallet_id = w.id)
         AND NOT EXISTS (SELECT FROM balance_snapshots s WHERE s.wallet_id = w.id)
+        AND NOT EXISTS (SELECT FROM transfers f WHERE w.id IN (f.from_wallet, f.to_wallet))
     """
 _TAKE_RUN_BACK: Final = """
     WITH undone AS (UPDATE statement_files SET run_id = NULL WHERE import_id = $1)

@@ -16,6 +16,7 @@ from midas.store.merchants import Merchants
 from midas.store.reports import Reports
 from midas.store.sync_runs import SyncRuns
 from midas.store.transactions import Transactions
+from midas.store.transfers import Transfers
 from midas.store.users import Users
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Store:
     decisions: Decisions
     sync_runs: SyncRuns
     imports: Imports
+    transfers: Transfers
 
     async def check(self) -> None:
         """Ask PostgreSQL for nothing in particular; for readiness checks.
@@ -76,4 +78,5 @@ async def open_store(database_url: str, telemetry: Telemetry | None = None) -> A
             decisions=Decisions(database),
             sync_runs=SyncRuns(database),
             imports=Imports(database),
+            transfers=Transfers(database),
         )

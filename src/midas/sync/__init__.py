@@ -1,8 +1,9 @@
-"""Brings bank statements in and files what they say."""
+"""Brings bank statements in, files what they say, and moves money between cards."""
 
 from midas.sync.decisions import Applied
 from midas.sync.imports import StatementImports
 from midas.sync.service import ImportReport, SyncService
 from midas.sync.statements import parse_statement
+from midas.sync.transfers import CardTransfers
 
-__all__ = ["Applied", "ImportReport", "StatementImports", "SyncService", "parse_statement"]
+__all__ = ["Applied", "CardTransfers", "ImportReport", "StatementImports", "SyncService", "parse_statement"]

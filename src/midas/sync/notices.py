@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -12,6 +13,8 @@ NOTICES: Final = "notices"
 """Name of the streams queue."""
 TELL_IMPORTED: Final = "tell_imported"
 """Type of the task with an ``ImportNotice``."""
+TELL_TRANSFERRED: Final = "tell_transferred"
+"""Type of the task with a ``TransferNotice``."""
 
 _RETRIES: Final = 8
 """With pauses that double from two seconds on, a messenger may be away for some minutes."""
@@ -32,6 +35,22 @@ class ImportNotice(msgspec.Struct, kw_only=True, frozen=True):
     new: int
     queued: int
     transaction_ids: list[int]
+
+
+class TransferNotice(msgspec.Struct, kw_only=True, frozen=True):
+    """Money was moved, or was about to be and is where it was.
+
+    Attributes:
+        done: Which of the two.
+    """
+
+    user_id: int
+    chat_id: int
+    amount: Decimal
+    currency: str
+    from_card: str
+    to_card: str
+    done: bool
 
 
 def notices_config(redis_url: str) -> TaskQueueConfig:

@@ -19,7 +19,7 @@ from midas.redis import connect, connect_from_thread, pool_state
 from midas.redis.cancellation import end
 from midas.redis.duties import Duty, perform
 from midas.store import open_store
-from midas.sync import StatementImports, SyncService
+from midas.sync import CardTransfers, StatementImports, SyncService
 from midas.worker.consumer import Consumer
 from midas.worker.handlers import Services, handlers
 from midas.worker.store_gate import StoreGate
@@ -145,7 +145,9 @@ async def _open(settings: Settings, telemetry: Telemetry) -> AsyncIterator[_Back
         )
         imports = StatementImports(store, queue, confirmations, settings.redis_url, telemetry)
         await stack.enter_async_context(imports)
-        await stack.enter_async_context(_recovering(telemetry, imports.run_recovery))
+        transfers = CardTransfers(store, settings.redis_url, queue.availability, telemetry)
+        await stack.enter_async_context(transfers)
+        await stack.enter_async_context(_recovering(telemetry, imports.run_recovery, transfers.run_recovery))
         gate = StoreGate(store.check, telemetry)
         stack.push_async_callback(gate.aclose)
         telemetry.add_check("postgresql", store.check)

@@ -19,6 +19,7 @@ from midas.bot import run_bot
 from midas.bot.prompt import PROMPT_SECONDS
 from midas.bot.routers.money import QUEUE_SECONDS
 from midas.bot.routers.statements import READING_SECONDS
+from midas.bot.routers.transfers import MOVING_SECONDS
 from midas.confirmations import ConfirmationService
 from midas.demo.internet import InternetOptions, serve_internet
 from midas.queue import AITaskQueue
@@ -44,6 +45,7 @@ _WAITS = {
     "midas.bot.prompt.PROMPT_SECONDS": PROMPT_SECONDS,
     "midas.bot.routers.statements.READING_SECONDS": READING_SECONDS,
     "midas.bot.routers.money.QUEUE_SECONDS": QUEUE_SECONDS,
+    "midas.bot.routers.transfers.MOVING_SECONDS": MOVING_SECONDS,
 }
 
 

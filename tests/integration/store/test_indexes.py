@@ -42,6 +42,13 @@ INSERT INTO sync_runs (user_id, source, file_name, started_at, finished_at)
     SELECT 1 + n % 200, 'csv', 'a.csv', timestamptz '2026-01-01' + n * interval '1 hour',
            CASE WHEN n % 500 > 0 THEN now() END
     FROM generate_series(1, 10000) n;
+INSERT INTO wallets (user_id, account, currency) SELECT n, 'savings', 'EUR' FROM generate_series(1, 200) n;
+INSERT INTO transfers (id, user_id, from_wallet, to_wallet, amount, currency, created_at, state)
+    SELECT n::text, 1 + n % 200, f.id, t.id, 1, 'EUR', timestamptz '2026-01-01' + n * interval '1 hour',
+           CASE WHEN n % 50 = 0 THEN 'reserved' ELSE 'booked' END
+    FROM generate_series(1, 10000) n
+    JOIN wallets f ON f.user_id = 1 + n % 200 AND f.account = ''
+    JOIN wallets t ON t.user_id = 1 + n % 200 AND t.account = 'savings';
 """
 
 CALLS = {
@@ -69,6 +76,8 @@ CALLS = {
     "idx_sync_runs_unfinished": lambda store: store.sync_runs.abandon_started_before(
         START + timedelta(days=30)
     ),
+    "idx_transfers_user_timestamp": lambda store: store.transfers.recent(1),
+    "idx_transfers_from_wallet": lambda store: store.transfers.cards(1),
 }
 """A call of the store for each index."""
 
@@ -80,6 +89,7 @@ FOREIGN_KEYS = {
     "idx_confirmation_history_transaction": "SELECT FROM confirmation_history WHERE transaction_id = 7",
     "idx_confirmation_history_predicted": "SELECT FROM confirmation_history WHERE predicted = 'Travel'",
     "idx_confirmation_history_decided": "SELECT FROM confirmation_history WHERE decided = 'Travel'",
+    "idx_transfers_to_wallet": "SELECT FROM transfers WHERE to_wallet = 7",
 }
 """What PostgreSQL itself asks when the row that is referred to is renamed or deleted."""
 

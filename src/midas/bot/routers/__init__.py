@@ -5,6 +5,7 @@ from midas.bot.routers.money import money_router
 from midas.bot.routers.others import others_router, outside_router
 from midas.bot.routers.questions import questions_router
 from midas.bot.routers.statements import statements_router
+from midas.bot.routers.transfers import transfers_router
 
 __all__ = [
     "greetings_router",
@@ -13,4 +14,5 @@ __all__ = [
     "outside_router",
     "questions_router",
     "statements_router",
+    "transfers_router",
 ]
