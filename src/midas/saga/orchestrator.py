@@ -80,7 +80,7 @@ class SagaOrchestrator(SagaRuns):
                 repeat with the same ``saga_id``.
         """
         saga_id = secrets.token_hex(12) if saga_id is None else check_id(saga_id)
-        await self._begin(saga_id, context, owned=True)
+        await self._to_its_end(self._begin(saga_id, context, owned=True))
         return await self.result(saga_id)
 
     async def start(self, context: Mapping[str, Any] | Any = None, *, saga_id: str | None = None) -> str:

@@ -10,8 +10,8 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from midas.errors import QueueUnavailable
 from midas.redis import connect_from_thread
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from midas.saga.calls import Held
     from midas.saga.config import SagaConfig
     from midas.saga.definition import Unit
+
+T = TypeVar("T")
 
 _AT_A_TIME: Final = 50
 """Sagas that one look asks for."""
@@ -74,6 +76,8 @@ class SagaRuns(SagaOversight):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._strangers: dict[str, int] = {}
         self._closed = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """Runs, and what is about to become one: ``aclose`` waits for them."""
 
     async def open(self) -> None:
         """Start what renews leases; ``execute`` and ``recover`` do it by themselves.
@@ -104,8 +108,8 @@ class SagaRuns(SagaOversight):
         self._news.wake()
         for ownership in self._owned.values():
             ownership.leave()
-        while self._runs:
-            await asyncio.wait(self._runs.values())
+        while self._tasks:
+            await asyncio.wait(self._tasks)
         if self._keeper is not None:
             await asyncio.to_thread(self._keeper.close)
             self._keeper = None
@@ -172,6 +176,18 @@ class SagaRuns(SagaOversight):
         """Become a saga's owner and run it; None where it needs none, or somebody else was faster."""
         if self._closed:
             raise OrchestratorClosed(self.config.name)
+        return await self._to_its_end(self._claim_now(saga_id, release))
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do what makes this process an owner, even if the caller is cancelled: nobody else would know."""
+        return await asyncio.shield(self._keep(asyncio.create_task(work)))
+
+    def _keep(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _claim_now(self, saga_id: str, release: str) -> asyncio.Task[SagaRecord] | None:
         owner = f"{self._who}/{secrets.token_hex(6)}"
         verdict, now, *found = await self._store.ask(self._calls.claim(saga_id, release, owner))
         self._store.heard(now)
@@ -197,7 +213,7 @@ class SagaRuns(SagaOversight):
         self._owned[ownership.held] = ownership
         if self._keeper is not None:
             self._keeper.hold(ownership.held)
-        run = asyncio.create_task(self._machinery.run(ownership), name=f"saga {record.id}")
+        run = self._keep(asyncio.create_task(self._machinery.run(ownership), name=f"saga {record.id}"))
         self._runs[record.id] = run
         run.add_done_callback(lambda done: self._ended(ownership, done))
         return run

@@ -173,6 +173,39 @@ async def test_a_program_that_ends_hands_over_what_runs(orchestrate, door):
     assert (await heir.show("s")).state is SagaState.COMPLETED
 
 
+class Slow:
+    """Holds back the replies to calls of one kind until it is let go."""
+
+    def __init__(self, sender, name: str) -> None:
+        self._sender = sender
+        self._name = name
+        self.held = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def send(self, call, *, within):
+        reply = await self._sender.send(call, within=within)
+        if call.script.name == self._name:
+            self.held.set()
+            await self.let_go.wait()
+        return reply
+
+
+@pytest.mark.parametrize("call", ["begin", "claim"])
+async def test_a_caller_cancelled_while_it_becomes_the_owner(orchestrate, redis, telemetry, call):
+    """The saga runs, or is left at once where the orchestrator is closed: it never waits for a lease to lapse."""
+    sender = Slow(Sender(redis, Availability(redis, telemetry)), call)
+    steps = [SagaStep("a", lambda _: None)]
+    owner, other = orchestrate(steps, sender=sender), orchestrate(steps)
+    if call == "claim":
+        await other.start({}, saga_id="s")
+    working = asyncio.create_task(owner.execute({}, saga_id="s"))
+    await sender.held.wait()
+    working.cancel()
+    await asyncio.wait({working})
+    sender.let_go.set()
+    assert (await asyncio.wait_for(other.result("s"), 10)).state is SagaState.COMPLETED
+
+
 class Forgetful:
     """Loses the reply to every checkpoint the first time, so that it is sent again."""
 
