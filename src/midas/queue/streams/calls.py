@@ -45,10 +45,13 @@ class Calls:
         name = os.urandom(8).hex()  # by which a repeated call is recognised
         return self._call("add", self._config.max_waiting, known, name, *_flat(additions))
 
-    def take(self, reader: str, slots: int, more: int) -> Call:
+    def take(self, reader: str, slots: int, more: int, *, takes_risk: bool) -> Call:
         """Tasks are given to a reader."""
         age = _milliseconds(self._config.age_limit_seconds)
-        return self._call("take", reader, self._lease, slots, more, age, self._limits)
+        last_chance = self._config.max_deliveries - 1
+        return self._call(
+            "take", reader, self._lease, slots, more, age, self._limits, last_chance, int(takes_risk)
+        )
 
     def settle(self, settlements: Sequence[Settlement]) -> Call:
         """Readers say what becomes of what they hold."""

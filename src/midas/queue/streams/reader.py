@@ -141,7 +141,10 @@ class Reader:
         Raises:
             QueueUnavailable: Redis did not answer. What it may have delivered is found later.
         """
-        taking = asyncio.ensure_future(self._queue.send(self._calls.take(self.name, slots, more)))
+        last_chance = self._queue.config.max_deliveries - 1
+        takes_risk = any(0 < task.head.deliveries >= last_chance for task in self.held.values())
+        call = self._calls.take(self.name, slots, more, takes_risk=takes_risk)
+        taking = asyncio.ensure_future(self._queue.send(call))
         self._is_taking = True
         try:
             reply = await asyncio.shield(taking)

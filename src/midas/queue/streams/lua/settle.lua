@@ -84,6 +84,9 @@ for position = 4, #ARGV, 9 do
     if somebody_cancelled then
       redis.call('ZREM', CANCELLED, id)
     end
+    if index > PRIORITIES and redis.call('ZREM', BUSY, '\0' .. id) == 1 then
+      let_next('', id)
+    end
     if limited ~= '' then
       let_next(limited, id)
     end

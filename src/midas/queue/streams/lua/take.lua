@@ -1,11 +1,14 @@
 -- waiting -> in flight. Arguments: consumer, lease ms, free slots, how many more may be held, age limit ms, limits (JSON: type
--- to {concurrency or 0, ms between two or 0, burst ms}; '' for none).
--- Returns {now, ms until the next delayed task is due or -1, 1 when something that came back finds no free slot, stream, entry, head, body, stream, ...}.
+-- to {concurrency or 0, ms between two or 0, burst ms}; '' for none), deaths of workers after which a task has one chance
+-- left, 1 when the reader holds such a task.
+-- Returns {now, ms until the next delayed task is due or -1, 1 when something that came back finds no free slot,
+-- stream, entry, head, body, stream, ...}.
 --
 -- Each priority gets four times the share of the next. What one cannot use the others get. A stream whose first task has
 -- waited longer than the age limit gets the share of HIGH, so LOW is never shut out, however much there is of the others.
 local consumer, lease, slots, more = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local age_limit, limits = tonumber(ARGV[7]), ARGV[8] ~= '' and cjson.decode(ARGV[8])
+local last_chance, takes_risk = tonumber(ARGV[9]), ARGV[10] == '1'
 local WEIGHTS, AGED_WEIGHT, LOOK_AT_AGES_MS = { 64, 16, 4, 1 }, 16, 1000
 local reply, held = { now, -1, 0 }, 0
 
@@ -39,6 +42,14 @@ local function dated(entry, fields)
   return cmsgpack.pack(fields)
 end
 
+local function park(task_type, index, entry, fields, body)
+  local id = fields[1]
+  local place = task_type .. '\0' .. string.format('%016.0f', redis.call('HINCRBY', TURNS, 'parked', 1)) .. id
+  set_back(index, entry)
+  put_aside(PARKED, 0, place, id, index, dated(entry, fields), body)
+  redis.call('HSET', LIVE, id, 'parked ' .. place)
+end
+
 -- Whether a task of a limited type may run now. One that may not is parked, or delayed to the moment that is its own.
 local function may_run(index, entry, head, body)
   local fields = read_head(head)
@@ -51,10 +62,7 @@ local function may_run(index, entry, head, body)
   if concurrency > 0 then
     local busy = redis.call('ZLEXCOUNT', BUSY, '[' .. task_type .. '\0', '(' .. task_type .. '\1')
     if busy >= concurrency then
-      local place = task_type .. '\0' .. string.format('%016.0f', redis.call('HINCRBY', TURNS, 'parked', 1)) .. id
-      set_back(index, entry)
-      put_aside(PARKED, 0, place, id, index, dated(entry, fields), body)
-      redis.call('HSET', LIVE, id, 'parked ' .. place)
+      park(task_type, index, entry, fields, body)
       return false
     end
   end
@@ -75,6 +83,30 @@ local function may_run(index, entry, head, body)
   return true
 end
 
+-- Of tasks with one chance left a reader runs one at a time: the one that kills takes no other of them along, and those that
+-- merely were beside it survive. They count as a type without a name.
+local function is_risk(index, head)
+  local fields = index > PRIORITIES and read_head(head)
+  local deaths = fields and tonumber(fields[4]) or 0
+  return deaths > 0 and deaths >= last_chance, fields
+end
+
+local function may_start(index, entry, head, body)
+  local risk, fields = is_risk(index, head)
+  if risk and takes_risk then
+    park('', index, entry, fields, body)
+    return false
+  end
+  if limits and not may_run(index, entry, head, body) then
+    return false
+  end
+  if risk then
+    takes_risk = true
+    redis.call('ZADD', BUSY, 0, '\0' .. fields[1])
+  end
+  return true
+end
+
 local function read(index, most)
   if most <= 0 then
     return 0
@@ -86,7 +118,7 @@ local function read(index, most)
   local entries = found[1][2]
   for _, entry in ipairs(entries) do
     local head, body = entry[2][2] or '', entry[2][4] or ''
-    if not limits or may_run(index, entry[1], head, body) then
+    if may_start(index, entry[1], head, body) then
       local size = #reply
       reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4] = index, entry[1], head, body
       held = held + 1
