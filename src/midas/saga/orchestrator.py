@@ -131,9 +131,17 @@ class SagaOrchestrator(SagaRuns):
         packed = self._machinery.codec.pack(context)
         await self.open()
         owner = f"{self._who}/{secrets.token_hex(6)}" if owned else ""
-        carrier = self._telemetry.carrier()
-        call = self._calls.begin(saga_id, self._definition, owner, packed, carrier)
-        begun, now, flat = await self._store.ask(call)
+        # The steps' spans hang on this one, whichever process they run in, and are one trace.
+        span = self._telemetry.tracer.start(
+            f"saga.begin {self.config.name}", "internal", {"saga_id": saga_id}
+        )
+        try:
+            call = self._calls.begin(saga_id, self._definition, owner, packed, self._telemetry.carrier())
+            begun, now, flat = await self._store.ask(call)
+        except BaseException as error:
+            span.end("error", error, {})
+            raise
+        span.end("ok", None, {})
         self._store.heard(now)
         if not begun or not owned:
             return

@@ -20,6 +20,7 @@ from midas.saga import (
     StepKind,
     StepState,
     Terminal,
+    Wait,
     current_step,
 )
 
@@ -295,6 +296,21 @@ async def test_trace_and_log_context_go_on_where_the_saga_goes_on(orchestrate, t
     (done,) = [line for line in lines if line["event"] == "a.done"]
     assert (done["user_id"], done["saga_id"], done["step"]) == (7, saga_id, "a")
     assert done["trace_id"] == bought["trace_id"]
+
+
+async def test_all_of_a_saga_is_one_trace(orchestrate, telemetry, log_file, world):
+    """Also where it was begun outside of any, and another process goes on."""
+    world.fails("s", "a", RuntimeError("later"))
+    steps = [world.step("a"), Wait("nap", 0.01), world.step("b")]
+    one, other = orchestrate(steps), orchestrate(steps)
+    await one.start({}, saga_id="s")
+    await one.recover()
+    await other.result("s")
+    telemetry.close()
+    lines = [json.loads(line) for line in log_file.read_text().splitlines()]
+    traces = [line["trace_id"] for line in lines if line["event"] == "saga.step_finished"]
+    assert len(traces) == 3
+    assert len(set(traces)) == 1
 
 
 async def test_the_recovery_loop_finds_what_becomes_due(orchestrate, door, metric):
