@@ -1,12 +1,17 @@
-"""Where every AI task that was ever enqueued is now, asked of Redis itself: the proof that none is lost."""
+"""Where every task that was ever enqueued is now, asked of Redis itself: the proof that none is lost."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import cast
 
 import redis.asyncio
 
+from midas.queue import TaskQueue
 from midas.queue.keys import QueueKeys
+from midas.queue.streams.keys import StreamKeys
+from midas.sync.notices import NOTICES, notices_config
 
-__all__ = ["Account", "read_account"]
+__all__ = ["Account", "read_account", "read_notices"]
 
 _QUEUE = "ai"
 
@@ -34,7 +39,7 @@ class Account:
 
 
 async def read_account(redis_url: str) -> Account:
-    """Count at one moment, in one transaction.
+    """Count the AI's tasks at one moment, in one transaction.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -50,3 +55,21 @@ async def read_account(redis_url: str) -> Account:
     finally:
         await client.aclose()
     return Account(int(sequence or 0), finished + forgotten, ready, in_flight)
+
+
+async def read_notices(redis_url: str) -> Account:
+    """Count the notices at one moment, in one script. Dead letters have ended, unless somebody had them replayed.
+
+    Raises:
+        QueueUnavailable: Redis does not answer.
+        redis.RedisError: Redis does not answer any more.
+    """
+    queue = TaskQueue(notices_config(redis_url))
+    try:
+        now = await queue.statistics()
+        counts = StreamKeys(NOTICES).tag + "stats"
+        replayed = await cast("Awaitable[bytes | None]", queue.redis.hget(counts, "replayed"))
+    finally:
+        await queue.aclose()
+    ended = now.completed + now.failed - int(replayed or 0)
+    return Account(now.added, ended, now.ready + now.delayed + now.parked, now.in_flight)

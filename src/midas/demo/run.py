@@ -78,7 +78,12 @@ async def _watch(demo: Demo, screen: Screen, end: asyncio.Event) -> int:
     screen.say("stopping …")
     await demo.stop()
     rows = final_rows(
-        options, figures, demo.account, start_seconds=demo.started_in_seconds, restarts=demo.keeper.restarts
+        options,
+        figures,
+        demo.account,
+        demo.notices,
+        start_seconds=demo.started_in_seconds,
+        restarts=demo.keeper.restarts,
     )
     screen.show_summary(f"midas ran {ran:.0f} s", rows)
     return 0

@@ -22,7 +22,7 @@ import aiohttp
 from redis.exceptions import RedisError
 
 from botmetry.stack.pace import REAL, Pace
-from midas.demo.accounting import Account, read_account
+from midas.demo.accounting import Account, read_account, read_notices
 from midas.demo.databases import Databases
 from midas.demo.errors import ServerStartError
 from midas.demo.faults import Faults, System, check_fault
@@ -34,6 +34,7 @@ from midas.demo.occupants import check_ports
 from midas.demo.options import DemoOptions
 from midas.demo.viewers import Viewers, viewers_present
 from midas.demo.watchers import Watchers, present
+from midas.errors import QueueUnavailable
 from midas.settings import Settings
 
 __all__ = ["Demo"]
@@ -60,7 +61,8 @@ class Demo:
         access: Addresses and secrets of messenger and language model.
         faults: The seven troubles; there once it runs.
         observer: The figures; there once it runs.
-        account: Where the tasks are; known after the stop.
+        account: Where the AI's tasks are; known after the stop.
+        notices: Where the notices are; known after the stop.
 
     Raises:
         SettingsError: The environment holds an impossible value.
@@ -82,6 +84,7 @@ class Demo:
         self.databases = Databases(Settings.from_env(environ), self.folder, say)
         self.addresses: dict[str, str] = {}
         self.account: Account | None = None
+        self.notices: Account | None = None
         self.started_in_seconds = 0.0
         self.faults: Faults
         self.observer: Observer
@@ -134,8 +137,11 @@ class Demo:
             await self.faults.end_all()
         await _end(self._midas)
         if self._midas:
-            with contextlib.suppress(RedisError, OSError):  # Redis may be the reason why we stop
+            with contextlib.suppress(
+                RedisError, QueueUnavailable, OSError
+            ):  # Redis may be the reason why we stop
                 self.account = await read_account(self.databases.urls["REDIS_URL"])
+                self.notices = await read_notices(self.databases.urls["REDIS_URL"])
         await _end(part for part in self.keeper.parts if part not in self._midas)
         if self._http is not None:
             await self._http.close()

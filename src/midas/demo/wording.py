@@ -45,7 +45,13 @@ def one_line(elapsed_seconds: float, figures: Figures) -> str:
 
 
 def final_rows(
-    options: DemoOptions, figures: Figures, account: Account | None, *, start_seconds: float, restarts: int
+    options: DemoOptions,
+    figures: Figures,
+    account: Account | None,
+    notices: Account | None = None,
+    *,
+    start_seconds: float,
+    restarts: int,
 ) -> Rows:
     """Return label and value of everything that is told at the end."""
     work, usage = figures.work, figures.usage
@@ -57,7 +63,7 @@ def final_rows(
         ),
         ("users' answers", _answers(figures.answers)),
         ("AI confidence", f"{_ratio(work.confidence)}   auto-confirmed {_percent(work.auto_confirmed)}"),
-        ("AI tasks", _tasks(account, work.tasks)),
+        ("AI tasks", _tasks(account, work.tasks, "a worker")),
         ("alerts firing", _alerts(figures.alerts)),
         (
             "memory",
@@ -65,6 +71,8 @@ def final_rows(
         ),
         ("CPU", f"{usage.mean_cores:.2f} cores on average"),
     ]
+    if notices is not None:
+        rows.insert(5, ("notices", _tasks(notices, notices.finished, "a bot")))
     if options.fault:
         rows.insert(3, (f"with {options.fault}", _answers(figures.answers_since_switch)))
     if restarts:
@@ -103,12 +111,12 @@ def _queue(figures: Figures) -> str:
     return f"{size} waiting" if not size else f"{size} waiting, oldest {seconds(age)}"
 
 
-def _tasks(account: Account | None, done: int) -> str:
+def _tasks(account: Account | None, done: int, holder: str) -> str:
     if account is None:
         return f"{done} done; Redis did not answer, so they could not be counted"
     return (
         f"{account.enqueued} enqueued = {account.finished} finished + {account.waiting} waiting"
-        f" + {account.running} with a worker; lost: {account.lost}"
+        f" + {account.running} with {holder}; lost: {account.lost}"
     )
 
 

@@ -56,6 +56,16 @@ def test_the_summary_accounts_for_every_task():
     assert "640 MiB at most" in rows["memory"]
     assert rows["CPU"] == "0.15 cores on average"
     assert "started again" not in rows
+    assert "notices" not in rows
+
+
+def test_the_summary_accounts_for_every_notice():
+    """What was to be told and is nowhere is called lost, too."""
+    notices = Account(50, 46, 2, 1)
+    told = final_rows(DemoOptions(fault="slow-ai"), BUSY, None, notices, start_seconds=1.0, restarts=0)
+    assert dict(told)["notices"] == "50 enqueued = 46 finished + 2 waiting + 1 with a bot; lost: 1"
+    labels = [label for label, _ in told]
+    assert labels.index("notices") == labels.index("AI tasks") + 1
 
 
 def test_the_summary_shows_the_answers_under_the_fault_apart():

@@ -48,6 +48,7 @@ class ScriptedBot:
         self._exchange = exchange
         self._offset = 0
         self.heard = []
+        self.script = {}
 
     async def run(self):
         while True:
@@ -75,6 +76,9 @@ class ScriptedBot:
         else:
             self.heard.append((chat.id, "text", message["text"]))
             name = OBSCURE_SHOPS[chat.id % 100].name
+            if message["text"] in self.script:
+                self._say(chat, self.script[message["text"]])
+                return
             self._say(chat, f"#12 {name}: Groceries?", QUESTION if "pending" in message["text"] else None)
             self._say(chat, "Here is more.")
 
@@ -83,20 +87,21 @@ class ScriptedBot:
         chat.show(Incoming(kind, text, chat.add(ME, content)))
 
 
+async def _at_once(_):
+    await asyncio.sleep(0)
+
+
 async def _transcript(seed, people=25, visits=2):
     exchange = Exchange(ME, AnswerBook())
     bot = ScriptedBot(exchange)
     running = asyncio.create_task(bot.run())
-
-    async def at_once(_):
-        await asyncio.sleep(0)
 
     try:
         for number in range(people):
             person = make_person(seed, number, DIALECTS)
             account = Account(exchange, person.user_id, person.first_name)
             for _ in range(visits):
-                await Visit(person, account, Pace(1.0, at_once), Faults(), TODAY).run()
+                await Visit(person, account, Pace(1.0, _at_once), Faults(), TODAY).run()
     finally:
         running.cancel()
     return bot.heard
@@ -140,6 +145,41 @@ async def test_a_wrong_guess_is_corrected_to_what_the_shop_really_is():
     for user_id, data in presses:
         truth = OBSCURE_SHOPS[user_id % 100].category
         assert data in ({"yes"} if truth == "Groceries" else {"other", truth})
+
+
+async def test_savers_move_money_between_the_cards_that_the_bot_lists():
+    """They name the cards by the ends of their numbers, the fullest first, and mostly want less than it holds."""
+    exchange = Exchange(ME, AnswerBook())
+    bot = ScriptedBot(exchange)
+    cards = "Your cards\n•4021: 1,000.00 EUR\nUSD: 5,000.00 USD\n•7788: -3.20 EUR\n•1111: 9.00 USD"
+    bot.script = {"/transfer": cards}
+    running = asyncio.create_task(bot.run())
+    savers = [
+        person
+        for person in (make_person(11, number, DIALECTS) for number in range(60))
+        if person.savings and not person.typo_ratio > 0.05
+    ]
+    try:
+        for person in savers:
+            account = Account(exchange, person.user_id, person.first_name)
+            await Visit(person, account, Pace(1.0, _at_once), Faults(), TODAY).run()
+    finally:
+        running.cancel()
+    texts = [entry[2] for entry in bot.heard if entry[1] == "text"]
+    wishes = [text.split() for text in texts if text.startswith("/transfer ")]
+    assert len(wishes) >= 10
+    assert {(source, target) for _, _, source, target in wishes} == {("USD", "1111")}
+    amounts = [float(wish[1]) for wish in wishes]
+    assert sum(amount < 5000 for amount in amounts) > len(amounts) / 2
+
+
+def test_about_two_in_five_have_a_second_account():
+    """Drawn apart from everything else, with valid check digits, and never the first account again."""
+    people = [make_person(3, number, DIALECTS) for number in range(500)]
+    savers = [person for person in people if person.savings]
+    assert 0.33 < len(savers) / 500 < 0.47
+    assert all(int(f"{p.savings[4:]}1314{p.savings[2:4]}") % 97 == 1 for p in savers)
+    assert all(person.savings != person.account for person in savers)
 
 
 def test_habits_come_from_the_seed_and_differ():

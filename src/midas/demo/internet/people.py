@@ -7,9 +7,13 @@ from typing import Literal
 
 from midas.demo.internet.entries import Entry
 
-Errand = Literal["start", "help", "balance", "import", "categorize", "decide", "report", "chat"]
+Errand = Literal[
+    "start", "help", "balance", "import", "savings", "transfer", "categorize", "decide", "report", "chat"
+]
 
 FIRST_USER_ID = 5_000_001
+SAVERS = 0.4
+"""Share of people with a second account."""
 
 _NAMES = (
     "Ada", "Ben", "Cem", "Dana", "Emil", "Fatma", "Greta", "Hugo", "Ines", "Jonas", "Kira", "Lea", "Mika", "Nora",
@@ -23,7 +27,8 @@ _KEYS_BESIDE = {
 # Shares of visits of somebody who has been here before. One visit in three brings a statement.
 _REGULAR_PLANS: tuple[tuple[float, tuple[Errand, ...]], ...] = (
     (0.34, ("import", "decide", "balance")),
-    (0.22, ("balance",)),
+    (0.17, ("balance",)),
+    (0.05, ("transfer", "balance")),
     (0.16, ("report",)),
     (0.12, ("decide",)),
     (0.10, ("balance", "report")),
@@ -53,15 +58,18 @@ class Person:
     dialect: str
     """The bank whose statements they have."""
     account: str
+    savings: str
+    """A second account of theirs, empty where they have none."""
     visits: int = 0
     past: list[Entry] = field(default_factory=list)
     """The end of their last statement, which the next one repeats, as banks do."""
 
     def plan(self) -> tuple[Errand, ...]:
-        """Return what this visit is for; the first visit is always the same."""
+        """Return what this visit is for; the first visit is to make the bot's acquaintance."""
         self.visits += 1
         if self.visits == 1:
-            return ("start", "import", "decide", "report")
+            both: tuple[Errand, ...] = ("savings", "transfer") if self.savings else ()
+            return ("start", "import", *both, "decide", "report")
         plans = [plan for _, plan in _REGULAR_PLANS]
         return self.luck.choices(plans, weights=[weight for weight, _ in _REGULAR_PLANS])[0]
 
@@ -96,7 +104,13 @@ def make_person(seed: int, number: int, dialects: tuple[str, ...]) -> Person:
         eagerness=luck.lognormvariate(0.0, 0.8),
         dialect=luck.choice(dialects),
         account=_iban(luck.randrange(10**18)),
+        savings=_savings(seed, number),
     )
+
+
+def _savings(seed: int, number: int) -> str:
+    luck = random.Random(f"{seed}/savings/{number}")  # noqa: S311 - drawn apart: it changes nobody's habits
+    return _iban(luck.randrange(10**18)) if luck.random() < SAVERS else ""
 
 
 def _iban(number: int) -> str:

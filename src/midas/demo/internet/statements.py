@@ -1,10 +1,11 @@
 """The statements that people hand over: a quarter's entries in their bank's dialect, overlapping the one before."""
 
 import random
-from datetime import date
+from datetime import date, timedelta
+from decimal import Decimal
 
 from midas.demo.internet.dialects import write_statement
-from midas.demo.internet.entries import draw_entries
+from midas.demo.internet.entries import Entry, draw_entries
 from midas.demo.internet.people import Person
 
 MOST_ENTRIES = 25
@@ -24,6 +25,20 @@ def next_statement(person: Person, today: date, *, obscure: bool) -> tuple[str, 
     entries = sorted([*person.past, *fresh], key=lambda entry: entry.day)
     person.past = fresh[-OVERLAP:]
     return write_statement(person.dialect, person.account, entries)
+
+
+def savings_statement(person: Person, today: date) -> tuple[str, bytes]:
+    """Return name and content of the file about the person's second account: what they put by, and no shop."""
+    entries = [
+        Entry(
+            today - timedelta(days=31 * month),
+            Decimal(person.luck.randrange(5_000, 40_000)) / 100,
+            "SPARPLAN",
+            "TAGESGELD",
+        )
+        for month in (3, 2, 1)
+    ]
+    return write_statement("ofx", person.savings, entries)
 
 
 def break_statement(data: bytes, luck: random.Random) -> bytes:

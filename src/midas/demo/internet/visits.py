@@ -7,6 +7,7 @@ other words for the same things is used the same way.
 import re
 from collections.abc import Awaitable, Callable
 from datetime import date
+from decimal import Decimal
 from typing import Final
 
 from midas.demo.internet.accounts import Account
@@ -15,16 +16,19 @@ from midas.demo.internet.faults import Faults
 from midas.demo.internet.pace import Pace
 from midas.demo.internet.people import Errand, Person
 from midas.demo.internet.shops import true_category
-from midas.demo.internet.statements import break_statement, next_statement
+from midas.demo.internet.statements import break_statement, next_statement, savings_statement
 
 NEWS_SECONDS = 20.0  # how long somebody who sent a statement waits to hear how it went
 MOST_DECISIONS = 6  # questions answered in one visit
 BROKEN_SHARE = 0.03  # of the statements are cut off, as downloads are
 DOUBLE_SHARE = 0.04  # of what is sent or pressed is sent or pressed twice
+OVERDRAWN_SHARE = 0.1  # of the transfers want more than there is
+OVERDRAWN = 1.5  # times what there is
 TYPED_SHARE = 0.15  # of the decisions are typed instead of pressed
 
 _COMMAND: Final = re.compile(r"/[a-z]+")
 _NUMBER: Final = re.compile(r"#(\d+)")
+_CARD: Final = re.compile(r"^(\S+): (-?[\d,]+\.\d+) ([A-Z]{3})$", re.MULTILINE)
 _OTHER: Final = re.compile(r"another|other categor|change|different", re.IGNORECASE)
 _SKIP: Final = re.compile(r"later|skip|next|back|cancel", re.IGNORECASE)
 
@@ -53,6 +57,8 @@ class Visit:
             "help": self._help,
             "balance": self._balance,
             "import": self._import,
+            "savings": self._hand_over_savings,
+            "transfer": self._transfer,
             "categorize": self._categorize,
             "decide": self._decide,
             "report": self._report,
@@ -93,6 +99,26 @@ class Visit:
         answer = await self._hand_over(name, data)
         if answer is not None and self._person.decides:
             await self._account.look(self._pace.real(NEWS_SECONDS))
+
+    async def _hand_over_savings(self) -> None:
+        await self._hand_over(*savings_statement(self._person, self._today))
+
+    async def _transfer(self) -> None:
+        """Look at the cards, then move some of what lies on the fullest to another one of its currency."""
+        listing = await self._ask("/transfer")
+        cards = sorted(_CARD.findall(listing.text) if listing else (), key=_held, reverse=True)
+        if not cards:
+            return
+        source, _, currency = cards[0]
+        target = next((name for name, _, other in cards[1:] if other == currency), None)
+        share = (
+            OVERDRAWN
+            if self._person.luck.random() < OVERDRAWN_SHARE
+            else self._person.luck.uniform(0.02, 0.2)
+        )
+        amount = round(_held(cards[0]) * Decimal(share), 2)
+        if target is not None and amount > 0:
+            await self._ask(f"/transfer {amount} {source.strip('•')} {target.strip('•')}")
 
     async def _hand_over(self, name: str, data: bytes) -> Incoming | None:
         await self._think()
@@ -167,6 +193,10 @@ class Visit:
 
     async def _think(self) -> None:
         await self._pace.pause(self._person.think_seconds())
+
+
+def _held(card: tuple[str, str, str]) -> Decimal:
+    return Decimal(card[1].replace(",", ""))
 
 
 def _choose(buttons: list[tuple[str, str]], truth: str | None) -> str:
