@@ -11,10 +11,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Self
 
+import asyncpg
 import pytest
 from aiohttp import web
 
 from midas.queue import TaskStatus
+from midas.saga import SagaConfig, SagaOversight
+from midas.sync.imports import IMPORTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -216,3 +219,44 @@ async def test_no_secret_is_in_a_workers_log(start, begun, queue, until, model):
     passwords = [worker.environ[name].split("@")[0].split(":")[-1] for name in ("REDIS_URL", "DATABASE_URL")]
     text = worker.log_path.read_text()
     assert not [secret for secret in (*passwords, "sk-test-key") if secret in text]
+
+
+_IMPORT = """
+import os, sys
+from midas.cli import main
+sys.exit(main(["import", sys.argv[1], "--user", "7"]))
+"""
+
+
+async def test_a_worker_finishes_the_import_of_a_killed_process(  # noqa: PLR0917
+    start, store, queue, redis_url, postgres_url, tmp_path, until
+):
+    """Kill -9 of `midas import` in the middle: a worker stores all of it, once, queues it, and forgets the file."""
+    statement = tmp_path / "october.csv"
+    rows = [f"2026-10-{day:02d},LIDL {day},-1.00,EUR" for day in range(1, 21)]
+    statement.write_text("\n".join(["Date,Description,Amount,Currency", *rows]))
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE")
+            environ = {**os.environ, "REDIS_URL": redis_url, "DATABASE_URL": postgres_url}
+            importing = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", _IMPORT, statement, env=environ
+            )
+            await until(lambda: connection.fetchval("SELECT count(*) FROM statement_files"))
+            importing.kill()
+            await importing.wait()
+    finally:
+        await connection.close()
+    await start("w-1")
+
+    async def finished():
+        return (await store.database.row("SELECT count(*) = 0 AS gone FROM statement_files"))["gone"]
+
+    await until(finished, seconds=90)  # its lease has to lapse first
+    assert len(await store.transactions.recent(7, 100)) == 20
+    (run,) = await store.sync_runs.recent(7)
+    assert (run.outcome, run.found, run.added) == ("ok", 20, 20)
+    async with SagaOversight(SagaConfig(redis_url=redis_url, name=IMPORTS)) as sagas:
+        (saga,) = await sagas.list()
+    assert (saga.state, saga.context["queued"]) == ("COMPLETED", 20)
