@@ -88,7 +88,7 @@ async def test_what_many_callers_add_at_once_goes_in_few_calls(queue):
         {"max_retries": True},
         {"max_retries": 10**30},
     ],
-    ids=repr,
+    ids="-".join,
 )
 async def test_an_impossible_task_is_refused(queue, arguments):
     """What could never run raises InvalidTask where it is added, and nothing is sent, not even its neighbours."""
