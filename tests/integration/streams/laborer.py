@@ -1,4 +1,4 @@
-"""A worker process for the tests: it notes what it runs in Redis, holds tasks until told, and dies if a task says so."""
+"""A worker process for the tests: notes what it runs in Redis, holds tasks until told, dies if a task says so."""
 
 from __future__ import annotations
 

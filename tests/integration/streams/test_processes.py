@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,7 +104,7 @@ async def test_a_task_that_kills_its_worker_is_given_up_and_no_other(make_queue,
     await queue.add_tasks(notes)
     workers = [start(0.2, concurrency)]
     async with asyncio.timeout(60):
-        while len(workers) < 12 and not (await snapshot(queue)).ends() == 41:
+        while len(workers) < 12 and (await snapshot(queue)).ends() != 41:
             if workers[-1].poll() is not None:
                 workers.append(start(0.2, concurrency))
             await asyncio.sleep(0.01)
