@@ -29,7 +29,7 @@ class SagaConfig:
         concurrency: Sagas that one process takes over and runs at the same time.
         recovery_pause: Seconds between two looks for sagas that need an owner.
         grace_seconds: Seconds that an action has to end once it is told to stop.
-        retention: Seconds that a saga is kept after it ended.
+        retention: Seconds that a saga is kept, and its id known, after it ended.
         history_limit: Transitions kept of each saga, the latest.
     """
 

@@ -70,7 +70,8 @@ class ContextCodec:
             now: The context as it is; steps that ran beside this one may have changed it.
             given: The context as this step got it.
             left: The object that the step got, as it left it.
-            returned: What it returned: None, or a mapping or object with what shall be in the context.
+            returned: What it returned: a dict or object with what shall be in the context; anything else counts for
+                nothing.
 
         Raises:
             InvalidContext: The outcome does not fit.
@@ -84,16 +85,9 @@ class ContextCodec:
         )
         for key in before.keys() - after.keys():
             merged.pop(key, None)
-        if returned is not None:
-            merged.update(self._returned(returned))
+        if isinstance(returned, dict):
+            merged.update(_plain(self._encode(returned)))
         return self.pack(merged)
-
-    def _returned(self, returned: Any) -> dict[str, Any]:
-        if not isinstance(returned, dict):
-            raise InvalidContext(
-                f"a step returns None or what shall be in the context, not {type(returned).__name__}"
-            )
-        return _plain(self._encode(returned))
 
     @staticmethod
     def _encode(value: Any) -> bytes:

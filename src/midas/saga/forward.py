@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
@@ -190,7 +190,7 @@ class Forward:
             await own.write(dataclasses.replace(change, awaits=wait.signal or ""))
             raise Halt
         if brought is None and wait.signal is not None and wait.required:
-            await self._missed(wait, record)
+            await self._fail_wait(wait, record, f"no signal {wait.signal} came in time")
         await self._waited(wait, record, brought)
 
     async def _due_of(self, wait: Wait) -> int:
@@ -203,14 +203,10 @@ class Forward:
                 else wait.seconds
             )
             return own.now_ms() + milliseconds(max(0.0, seconds))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- the user's function is as fallible as an action
             await self._fail_wait(wait, StepRecord(), reason_of(error))
-            raise
 
-    async def _missed(self, wait: Wait, record: StepRecord) -> None:
-        await self._fail_wait(wait, record, f"no signal {wait.signal} came in time")
-
-    async def _fail_wait(self, wait: Wait, record: StepRecord, error: str) -> None:
+    async def _fail_wait(self, wait: Wait, record: StepRecord, error: str) -> NoReturn:
         record = replace(record, state=StepState.FAILED, error=error, due=0)
         if self._own.record.pivoted:
             await self._stand_still(wait.name, record, f"{wait.name}: {error}")

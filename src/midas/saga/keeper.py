@@ -111,11 +111,10 @@ class SagaKeeper:
             return
         self._availability.answered()
         self._schedule(held, self._period)
-        for saga in held:
-            if saga.saga_id.encode() in lost:
-                self._tell(saga, lost=True)
-            elif saga.saga_id.encode() in aborts:
-                self._tell(saga, lost=False)
+        for place in lost:
+            self._tell(held[place], lost=True)
+        for place in aborts:
+            self._tell(held[place], lost=False)
 
     def _schedule(self, held: list[Held], pause: float) -> None:
         due = time.monotonic() + pause

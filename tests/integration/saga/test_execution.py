@@ -68,13 +68,13 @@ async def test_context_flows_through_async_and_plain_steps(orchestrate):
         return {"paid": context["seat"] * 10}
 
     given = {"user": 7}
-    result = await orchestrate([SagaStep("reserve", reserve, None), SagaStep("charge", charge)]).execute(
-        given
-    )
+    last = SagaStep("log", lambda _: object())  # a result that is no dict counts for nothing
+    steps = [SagaStep("reserve", reserve, None), SagaStep("charge", charge, None), last]
+    result = await orchestrate(steps).execute(given)
 
     assert result.state is SagaState.COMPLETED
     assert result.context == {"user": 7, "seat": 12, "paid": 120}
-    assert result.steps == {"reserve": DONE, "charge": DONE}
+    assert result.steps == {"reserve": DONE, "charge": DONE, "log": DONE}
     assert result.error is None
     assert given == {"user": 7}
 
@@ -176,6 +176,26 @@ async def test_a_compensation_that_fails_does_not_keep_the_others_back(
     assert metric("saga_compensations_total", saga="order", step="b", outcome="error") == 3
     telemetry.close()
     assert '"saga.compensation_failed"' in log_file.read_text()
+
+
+async def test_a_compensation_may_be_tried_again_much_later(orchestrate, diary, clock):
+    """A long pause holds no process, and what the compensation gives that cannot be kept does not undo the undoing."""
+
+    async def undo(_):
+        diary.lines.append("-a")
+        if diary.lines.count("-a") < 2:
+            raise RuntimeError("later")
+        return {"thing": object()}
+
+    steps = [SagaStep("a", diary.step("a").action, undo), diary.step("b", Terminal("no"))]
+    orchestrator = orchestrate(steps, clock=clock, first_pause=1e6, longest_pause=1e6)
+    saga_id = await orchestrator.start({"n": 1})
+    await orchestrator.recover()
+    assert (await orchestrator.show(saga_id)).state is SagaState.WAITING
+    clock.advance(1e6)
+    await orchestrator.recover()
+    view = await orchestrator.show(saga_id)
+    assert (view.state, view.context, diary.lines) == (SagaState.FAILED, {"n": 1}, ["a", "b", "-a", "-a"])
 
 
 async def test_steps_side_by_side_each_add_to_the_context(orchestrate):
@@ -408,6 +428,24 @@ async def test_a_signal_ends_a_wait_whenever_it_comes(orchestrate):
     await orchestrator.signal("late", "approved", {"by": "Bob"})
     result = await asyncio.wait_for(waiting, 20)
     assert (result.state, result.context) == (SagaState.COMPLETED, {"by": "Bob"})
+
+
+async def test_what_a_signal_brings_must_fit(orchestrate, clock):
+    """A payload that makes the context too large fails the saga, or has one past its pivot wait for a person."""
+    wait = Wait("approval", 60.0, signal="yes")
+    before = orchestrate([wait, SagaStep("a", lambda _: None)], clock=clock, context_limit=100)
+    after = orchestrate(
+        [SagaStep("a", lambda _: None, kind=StepKind.PIVOT), wait], clock=clock, context_limit=100
+    )
+    for orchestrator, state in ((before, SagaState.FAILED), (after, SagaState.SUSPENDED)):
+        saga_id = await orchestrator.start({"page": "x" * 50})
+        await orchestrator.signal(saga_id, "yes", {"other": "x" * 50})
+        await orchestrator.recover()
+        view = await orchestrator.show(saga_id)
+        assert view.state is state
+        assert "larger than 100" in view.error
+        with pytest.raises(InvalidContext):
+            await orchestrator.signal(saga_id, "yes", {"other": object()})
 
 
 @pytest.mark.parametrize(("required", "state"), [(True, SagaState.FAILED), (False, SagaState.COMPLETED)])

@@ -111,6 +111,27 @@ async def test_a_blocked_loop_keeps_its_sagas(orchestrate):
     assert running.result().state is SagaState.COMPLETED
 
 
+async def test_who_takes_over_from_itself_keeps_what_it_took(orchestrate, door):
+    """Of two runs of one saga in one process only the earlier learns that it was lost."""
+    owner = orchestrate([SagaStep("a", door, None)], lease_seconds=0.6)
+    waiting = asyncio.create_task(owner.execute({}, saga_id="s"))
+    await door.reached.wait()
+    (first,) = owner._owned.values()
+    owner._keeper.drop(first.held)  # as if it had not come to renew it
+    door.runs.clear()  # the second run stands still as well
+    async with asyncio.timeout(20):
+        while len(owner._owned) < 2:
+            await owner._take_over(1)
+            await asyncio.sleep(0.01)
+        owner._keeper.hold(first.held)
+        while not first.lost:
+            await asyncio.sleep(0.01)
+    (second,) = [ownership for ownership in owner._owned.values() if ownership is not first]
+    assert not second.lost
+    door.opened.set()
+    assert (await asyncio.wait_for(waiting, 20)).state is SagaState.COMPLETED
+
+
 async def test_leaving_hands_over_at_once(orchestrate, door, metric):
     """Closing stops the step, writes that its outcome is unknown, and another goes on without waiting for the lease."""
     steps = [SagaStep("a", door, None)]
@@ -337,24 +358,29 @@ async def test_the_recovery_loop_finds_what_becomes_due(orchestrate, door, metri
 async def test_redis_may_go_away_in_the_middle(tmp_path, telemetry):
     """Killed and started again while sagas run, it finds every one of them going on, each effect under one key."""
     effects = []
-    reached = asyncio.Event()
+    reached, back = asyncio.Event(), asyncio.Event()
 
     async def do(_):
         effects.append(current_step().idempotency_key)
         if len(effects) == 30:
             reached.set()
-        await asyncio.sleep(0)
+        if len(effects) >= 30:  # under way while Redis is away
+            await back.wait()
 
     names = "abcde"
     with RedisServer(tmp_path) as server:
-        config = SagaConfig(redis_url=server.url, name="order")
+        config = SagaConfig(redis_url=server.url, name="order", lease_seconds=1.5)
         async with SagaOrchestrator(
             [SagaStep(name, do, None) for name in names], config, telemetry=telemetry
         ) as runs:
             running = [asyncio.create_task(runs.execute({}, saga_id=f"s{n}")) for n in range(20)]
             await reached.wait()
             await asyncio.to_thread(server.kill)
+            async with asyncio.timeout(20):  # the keeper notices by itself that Redis is away
+                while runs._availability.is_there:
+                    await asyncio.sleep(0.01)
             await asyncio.to_thread(server.start)
+            back.set()
             results = await asyncio.wait_for(asyncio.gather(*running), 60)
     assert {result.state for result in results} == {SagaState.COMPLETED}
     assert set(effects) == {f"s{n}:{name}:action" for n in range(20) for name in names}

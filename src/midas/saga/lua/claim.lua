@@ -30,6 +30,7 @@ end
 local epoch = redis.call('HINCRBY', SAGA, 'epoch', 1)
 redis.call('HSET', SAGA, 'owner', owner)
 needs_owner_at(now + lease)
-note(cjson.encode({ epoch = epoch, state = 'OWNED', detail = died and 'recovered' or '' }))
+local late = died and 'recovered ' .. exact(now - due) .. ' ms after the lease of an owner that died' or ''
+note(cjson.encode({ epoch = epoch, state = 'OWNED', detail = late }))
 enter(get('goal') == '' and 'RUNNING' or 'COMPENSATING')
 return { 'owned', now, now - due, died and 1 or 0, redis.call('HGETALL', SAGA) }
