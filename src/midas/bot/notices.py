@@ -15,7 +15,7 @@ import msgspec
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
 
 from midas.bot import keys
-from midas.bot.texts import imported_text, transferred_text
+from midas.bot.texts import imported_text, not_imported_text, transferred_text
 from midas.errors import QueueUnavailable
 from midas.queue import Retry, StreamTask, TaskQueue, Worker
 from midas.redis import end
@@ -97,7 +97,8 @@ class Notices:
             report = ImportReport(
                 notice.found, notice.new, notice.found - notice.new, notice.queued, notice.source
             )
-            told = await self._tell(task, notice.chat_id, imported_text(notice.name, report))
+            text = imported_text(notice.name, report) if notice.done else not_imported_text(notice.name)
+            told = await self._tell(task, notice.chat_id, text)
             if told:
                 await self._deliveries.promise(
                     task.id,

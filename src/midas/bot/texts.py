@@ -149,6 +149,14 @@ def imported_text(name: str, report: ImportReport) -> str:
     return "\n".join(lines)
 
 
+def not_imported_text(name: str) -> str:
+    """Return that a statement was taken back."""
+    return (
+        f"⚠️ I could not import {shortened(name)} after all. Nothing of it is kept, except what you have decided on; "
+        "please send it once more."
+    )
+
+
 def categorizing_text(queued: int) -> str:
     """Return the answer to /categorize."""
     if not queued:

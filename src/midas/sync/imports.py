@@ -2,7 +2,7 @@
 
 ::
 
-    store_file   keep the file in PostgreSQL                undone by throwing it away
+    store_file   keep the file in PostgreSQL                undone by throwing it away, and having the user told
     parse        read it                                    nothing to undo
     insert       store what is new, and note what that was  undone by taking it back, except what the user decided on
     enqueue      put it in line for the AI                  the pivot: tasks cannot be called back
@@ -32,6 +32,7 @@ from midas.saga import (
     SagaState,
     SagaStep,
     StepKind,
+    StepState,
     Terminal,
     current_step,
 )
@@ -168,7 +169,7 @@ class StatementImports:
         Raises:
             QueueUnavailable: Redis does not answer; nothing was begun.
             StoreUnavailable: PostgreSQL does not answer; nothing was begun.
-            ImportFailed: It was undone, or somebody has to look after it.
+            ImportFailed: It was undone, and no notice tells of it; or somebody has to look after it.
         """
         await self._store.users.ensure_known(user_id)
         saga_id = f"import-{user_id}-{secrets.token_hex(8)}"
@@ -214,7 +215,8 @@ class StatementImports:
         elif await self._store.imports.file(import_id) is None:
             raise Terminal("the process that had the file died before it was stored")
 
-    async def _throw_away(self, _: ImportContext) -> None:
+    async def _throw_away(self, context: ImportContext) -> None:
+        await self._tell(context, [], done=False)
         await self._store.imports.remove(current_step().saga_id)
 
     async def _parse(self, context: ImportContext) -> None:
@@ -234,6 +236,7 @@ class StatementImports:
 
     async def _take_back(self, context: ImportContext) -> None:
         gone = set(await self._store.imports.undo(current_step().saga_id))
+        context.new = 0
         if not gone:
             return
         for question in await self._confirmations.pending(context.user_id):
@@ -250,23 +253,29 @@ class StatementImports:
             raise failure
 
     async def _notify(self, context: ImportContext) -> None:
-        run = current_step()
-        if context.chat_id is not None:
-            new = await self._store.imports.transactions(run.saga_id)
-            notice = ImportNotice(
-                user_id=context.user_id,
-                chat_id=context.chat_id,
-                name=context.name,
-                source=context.source,
-                found=context.found,
-                new=context.new,
-                queued=context.queued,
-                transaction_ids=[transaction.id for transaction in new],
-            )
-            await self._notices.add_task(
-                TELL_IMPORTED, msgspec.to_builtins(notice), TaskPriority.HIGH, task_id=run.saga_id
-            )
-        await self._store.imports.remove(run.saga_id)
+        import_id = current_step().saga_id
+        new = await self._store.imports.transactions(import_id)
+        await self._tell(context, [transaction.id for transaction in new], done=True)
+        await self._store.imports.remove(import_id)
+
+    async def _tell(self, context: ImportContext, transaction_ids: list[int], *, done: bool) -> None:
+        if context.chat_id is None:
+            return
+        notice = ImportNotice(
+            user_id=context.user_id,
+            chat_id=context.chat_id,
+            name=context.name,
+            source=context.source,
+            found=context.found,
+            new=context.new,
+            queued=context.queued,
+            transaction_ids=transaction_ids,
+            done=done,
+        )
+        task_id = f"{current_step().saga_id}-{'done' if done else 'undone'}"
+        await self._notices.add_task(
+            TELL_IMPORTED, msgspec.to_builtins(notice), TaskPriority.HIGH, task_id=task_id
+        )
 
     async def _statement(self, context: ImportContext) -> ReadStatement:
         import_id = current_step().saga_id
@@ -298,6 +307,8 @@ def _outcome(result: SagaResult) -> ImportContext:
     context: ImportContext = result.context
     if result.state is SagaState.COMPLETED:
         return context
-    if result.state.is_over:
-        raise ImportFailed(context.name, f"{result.error}; what was stored of it was taken back")
-    raise ImportFailed(context.name, f"{result.error}; somebody has to look after {result.saga_id}")
+    if not result.state.is_over:
+        raise ImportFailed(context.name, f"{result.error}; somebody has to look after {result.saga_id}")
+    if context.chat_id is not None and result.steps["store_file"] is StepState.COMPENSATED:
+        return context  # a notice tells
+    raise ImportFailed(context.name, f"{result.error}; what was stored of it was taken back")

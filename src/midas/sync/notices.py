@@ -21,10 +21,11 @@ _RETRIES: Final = 8
 
 
 class ImportNotice(msgspec.Struct, kw_only=True, frozen=True):
-    """A statement was imported.
+    """A statement was imported, or could not be and was taken back.
 
     Attributes:
         transaction_ids: What was new, and is on its way to the AI.
+        done: Which of the two.
     """
 
     user_id: int
@@ -35,6 +36,7 @@ class ImportNotice(msgspec.Struct, kw_only=True, frozen=True):
     new: int
     queued: int
     transaction_ids: list[int]
+    done: bool = True
 
 
 class TransferNotice(msgspec.Struct, kw_only=True, frozen=True):

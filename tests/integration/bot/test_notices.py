@@ -44,6 +44,12 @@ async def test_a_notice_of_another_process_is_told(bot, person, notices):
     assert (await person.sees("message")).text == TEXT
 
 
+async def test_an_import_that_was_taken_back_is_told(bot, person, notices):
+    """Also where the process that had promised an answer is dead."""
+    await notices.add_task(TELL_IMPORTED, NOTICE | {"done": False})
+    assert "I could not import november.csv after all" in (await person.sees("message")).text
+
+
 async def test_a_notice_waits_for_the_bot(settings, person, notices):
     """What is put in while no bot runs is told by the next one."""
     await notices.add_task(TELL_IMPORTED, NOTICE)

@@ -124,7 +124,7 @@ async def test_another_process_finishes_what_one_left(  # noqa: PLR0917
             categorizing.append(task.id)
     assert len(categorizing) == len(set(categorizing)) == 5
     assert len(await store.transactions.recent(1)) == 5
-    assert list(await told(notices)) == [saga.saga_id]
+    assert list(await told(notices)) == [f"{saga.saga_id}-done"]
     assert await rows(store, "sync_runs") == 1
     assert await rows(store, "statement_files") == 0
 
@@ -139,10 +139,11 @@ async def test_an_import_whose_process_died_before_the_file_was_stored_never_was
     assert await rows(store, "transactions") == 0
 
 
+@pytest.mark.parametrize("chat", [None, CHAT])
 async def test_an_import_that_fails_is_taken_back(  # noqa: PLR0917
-    through_saga, imports, store, confirmations, sagas, monkeypatch
+    through_saga, imports, store, confirmations, sagas, notices, monkeypatch, chat
 ):
-    """What it stored goes with its questions, what the user decided meanwhile stays, and the error says so."""
+    """What it stored goes with its questions, what the user decided stays; an error or a notice says so."""
     await through_saga.import_statement(1, "before.csv", (HEADER + ROWS[0]).encode())
 
     async def fail(new):
@@ -153,8 +154,14 @@ async def test_an_import_that_fails_is_taken_back(  # noqa: PLR0917
         raise Terminal("the list of work is full")
 
     monkeypatch.setattr(imports._intake, "enqueue", fail)
-    with pytest.raises(ImportFailed, match="the list of work is full; what was stored of it was taken back"):
-        await through_saga.import_statement(1, "october.csv", CSV, CHAT)
+    if chat is None:
+        with pytest.raises(ImportFailed, match="list of work is full; what was stored of it was taken back"):
+            await through_saga.import_statement(1, "october.csv", CSV)
+        assert await told(notices) == {}
+    else:
+        assert (await through_saga.import_statement(1, "october.csv", CSV, chat)).told
+        (notice,) = (await told(notices)).values()
+        assert (notice["name"], notice["done"]) == ("october.csv", False)
 
     assert await confirmations.pending(1) == []
     left = await store.transactions.recent(1)
