@@ -132,6 +132,14 @@ def through(url, cable):
 
 
 @pytest.fixture
+async def without_redis(settings, redis_url, redis_cable):
+    """A bot whose Redis can be taken away."""
+    chosen = replace(settings, redis_url=through(redis_url, redis_cable))
+    async with running_bot(chosen) as task:
+        yield task
+
+
+@pytest.fixture
 async def bot(settings):
     async with running_bot(settings) as task:
         yield task

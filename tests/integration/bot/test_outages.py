@@ -15,14 +15,6 @@ BROKEN = Failure(500, "Internal Server Error")
 
 
 @pytest.fixture
-async def without_redis(settings, redis_url, redis_cable):
-    """A bot whose Redis can be taken away."""
-    chosen = replace(settings, redis_url=through(redis_url, redis_cable))
-    async with running_bot(chosen) as task:
-        yield task
-
-
-@pytest.fixture
 async def without_postgres(settings, postgres_url, postgres_cable):
     """A bot whose PostgreSQL can be taken away."""
     chosen = replace(settings, database_url=through(postgres_url, postgres_cable))

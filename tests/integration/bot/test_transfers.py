@@ -10,7 +10,6 @@ from midas.bot.routers.transfers import read_wish
 from midas.demo.internet import Failure
 
 from .conftest import metric
-from .test_outages import without_redis  # noqa: F401 -- a fixture
 
 OFX = b"""OFXHEADER:100
 DATA:OFXSGML
@@ -94,7 +93,7 @@ async def test_a_slow_transfer_is_acknowledged_first(bot, person, cards, postgre
         await connection.close()
 
 
-async def test_without_redis_nothing_is_moved(without_redis, redis_cable, person):  # noqa: F811
+async def test_without_redis_nothing_is_moved(without_redis, redis_cable, person):
     """The person is told to try again, and what they send then is moved once."""
     await person.hands_over("one.ofx", OFX % (b"DE4021", b"100.00"))
     await person.hands_over("two.ofx", OFX % (b"DE7788", b"5.00"))
