@@ -92,10 +92,13 @@ for position = 4, #ARGV, 9 do
     end
     verdicts[task] = '1'
   else
-    -- A repeated call lost only its reply: then what stands there, outcome or place, names this very delivery.
+    -- A repeated call lost only its reply: then this very outcome stands there, or a place that names this delivery.
     local told = redis.call('GET', result) or redis.call('HGET', LIVE, id) or ''
-    local is_ours = string.find(told, '"' .. entry .. '"', 1, true)
-      or what == 'again' and string.sub(told, -#entry - 3) == ' ' .. entry .. '@' .. index
+    local is_ours = told == second
+    if what == 'again' then
+      is_ours = string.sub(told, -#entry - 3) == ' ' .. entry .. '@' .. index
+        or string.find(told, '["CANCELLED","' .. entry .. '"', 1, true) == 1
+    end
     verdicts[task] = is_ours and '1' or '0'
   end
 end
