@@ -15,6 +15,7 @@ import msgspec
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
 
 from midas.bot import keys
+from midas.bot.persistence import deferring
 from midas.bot.texts import imported_text, not_imported_text, transferred_text
 from midas.errors import QueueUnavailable
 from midas.queue import Retry, StreamTask, TaskQueue, Worker
@@ -126,7 +127,8 @@ class Notices:
         if await self._is_marked(task.id):
             return True
         try:
-            await self._bot.send_message(chat_id, text)
+            with deferring():
+                await self._bot.send_message(chat_id, text)
         except (TelegramForbiddenError, TelegramBadRequest) as error:
             # Blocked, or the chat is gone: no attempt will ever succeed.
             self._telemetry.log.info("bot.delivery_refused", reason=str(error))

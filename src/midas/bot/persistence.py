@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware
@@ -27,6 +29,19 @@ LONGEST_WAIT_SECONDS: Final = 60.0
 """Telegram may ask for hours after real misuse; no message is worth keeping a handler that long."""
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _PAUSE_FACTOR: Final = 3.0
+
+
+_deferring: ContextVar[bool] = ContextVar("midas_bot_deferring", default=False)
+
+
+@contextmanager
+def deferring() -> Iterator[None]:
+    """Have calls in this block raise at once when Telegram says when to come again: the caller comes again then."""
+    token = _deferring.set(True)
+    try:
+        yield
+    finally:
+        _deferring.reset(token)
 
 
 class Persistence(BaseRequestMiddleware):
@@ -63,6 +78,7 @@ class Persistence(BaseRequestMiddleware):
             # A poller has nothing else to do than wait; others give up at some point.
             endless = isinstance(method, GetUpdates)
             worthwhile = error.retry_after <= LONGEST_WAIT_SECONDS and attempt < self._attempts
+            worthwhile = worthwhile and not _deferring.get()
             return float(error.retry_after) if endless or worthwhile else None
         # The dispatcher has its own back-off for polling.
         if isinstance(method, GetUpdates) or attempt >= self._attempts or not _surely_undone(error):
