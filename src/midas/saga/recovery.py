@@ -13,6 +13,8 @@ import socket
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from redis.exceptions import ResponseError
+
 from midas.errors import QueueUnavailable
 from midas.redis import connect_from_thread
 from midas.saga.context import ContextCodec
@@ -97,7 +99,10 @@ class SagaRuns(SagaOversight):
         )
         self._keeper.start()
         self._news.start()
-        await self._store.ask(self._calls.introduce())
+        try:
+            await self._store.ask(self._calls.introduce())
+        except ResponseError as error:  # on a cluster the list of names may be another server's
+            self._telemetry.log.debug("saga.name_not_listed", saga=self.config.name, message=str(error))
 
     async def aclose(self) -> None:
         """Leave what runs to others, at once, and close the connections.
