@@ -9,6 +9,7 @@ from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import asyncpg
@@ -16,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from midas.demo.accounting import read_account
+from midas.demo.accounting import read_account, read_notices
 from midas.demo.kept import KeptProgram, KeptServer
 from midas.queue import QueueKeys
 
@@ -119,6 +120,24 @@ async def test_one_transaction_has_one_trace_and_one_user_in_bot_and_worker(stag
     assert bot_line["service"] != worker_line["service"]
 
 
+async def test_the_demos_own_people_begin_sagas(stage):
+    """Prometheus sees imports of theirs come to a good end, and every notice is told."""
+    prometheus = stage.demo.addresses["Prometheus"]
+    query = 'sum(saga_finished_total{saga="statement-import",outcome="completed"})'
+
+    async def finished_sagas() -> float:
+        answer = json.loads(await get(f"{prometheus}/api/v1/query?query={quote(query)}"))["data"]["result"]
+        return float(answer[0]["value"][1]) if answer else 0.0
+
+    assert await eventually(finished_sagas, "an import as a saga") >= 1
+
+    async def all_told() -> bool:
+        account = await read_notices(stage.demo.databases.urls["REDIS_URL"])
+        return account.enqueued > 0 and account.lost == 0 and account.waiting == account.running == 0
+
+    await eventually(all_told, "the last notice")
+
+
 async def test_no_log_holds_a_secret(stage):
     """Neither token, API key, database passwords nor what users wrote of cards and passwords is in any log line."""
     user = stage.account(900_002)
@@ -172,6 +191,7 @@ async def test_an_outage_of_redis_loses_no_task_and_ends_no_process(stage):
 
     await eventually(lambda: finished(stage), "an idle queue", 120)
     assert (await read_account(demo.databases.urls["REDIS_URL"])).lost == 0
+    assert (await read_notices(demo.databases.urls["REDIS_URL"])).lost == 0
     assert pids == {part.name: part.child.pid for part in demo.keeper.parts if isinstance(part, KeptProgram)}
     connection = await asyncpg.connect(demo.databases.urls["DATABASE_URL"])
     undone = await connection.fetchval(
