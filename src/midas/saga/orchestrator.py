@@ -44,7 +44,7 @@ from midas.errors import QueueUnavailable
 from midas.saga.keys import check_id
 from midas.saga.news import wait_at_most
 from midas.saga.records import SagaRecord, SagaResult
-from midas.saga.recovery import SagaRuns
+from midas.saga.recovery import SagaRecovery
 from midas.saga.states import SagaState
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _LOOK_SECONDS: Final = 1.0
 """How often a saga that another process runs is looked at though nothing was heard of it."""
 
 
-class SagaOrchestrator(SagaRuns):
+class SagaOrchestrator(SagaRecovery):
     """Begins sagas of one kind and runs them; ``SagaRuns`` says what it is made with.
 
     Use it as an async context manager, or call ``aclose()`` at the end. Any number of processes may have one, and any
