@@ -10,25 +10,10 @@ CALL = re.compile(
     r"redis\.p?call\(\s*'([A-Z]+)'\s*,\s*(?:'(?:GROUPS|CONSUMERS|CREATE|DELCONSUMER)'\s*,\s*)?([^,)\s]+)"
 )
 GROUPED = re.compile(r"with_group\(\w+,\s*'([A-Z]+)',\s*([^,)]+)")
+PRELUDE = (files("midas.queue.streams") / "lua" / "prelude.lua").read_text(encoding="utf-8")
+PLACES = re.search(r"^local ([A-Z, ]+) =\n  unpack\(KEYS", PRELUDE, re.MULTILINE)[1].split(", ")
 GIVEN = {
-    *[
-        "DELAYED",
-        "CARDS",
-        "PARKED",
-        "BUSY",
-        "PACE",
-        "LIVE",
-        "UNIQUE",
-        "KNOWN",
-        "CANCELLED",
-        "AWAITED",
-        "ALIVE",
-        "DEAD",
-        "GRAVES",
-        "STATS",
-        "TURNS",
-        "MARKER",
-    ],
+    *PLACES,
     "KEYS[index]",
     "KEYS[index",  # cut by the pattern
     "result",  # a parameter: the result key of a task
