@@ -2,7 +2,7 @@
 
 from midas.saga.config import SagaConfig
 from midas.saga.current import StepRun, current_step
-from midas.saga.definition import Parallel, SagaStep, StepKind, Wait
+from midas.saga.definition import Parallel, SagaStep, StepKind, Unit, Wait
 from midas.saga.errors import (
     InvalidContext,
     NotPossible,
@@ -40,6 +40,7 @@ __all__ = [
     "StepState",
     "Terminal",
     "Transition",
+    "Unit",
     "Wait",
     "current_step",
     "saga_names",

@@ -36,8 +36,14 @@ class StepKind(StrEnum):
     RETRIABLE = "retriable"
 
 
+class Unit:
+    """What a saga consists of: a ``SagaStep``, a ``Wait`` or a ``Parallel``."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class SagaStep:
+class SagaStep(Unit):
     """One step.
 
     Attributes:
@@ -79,7 +85,7 @@ class SagaStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Unit):
     """Lets go of the saga until a time, or until somebody sends a signal; no process needs to live meanwhile.
 
     Attributes:
@@ -101,16 +107,13 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class Parallel:
+class Parallel(Unit):
     """Runs steps side by side; each has its own checkpoints. When one fails, the others are stopped, and all undone."""
 
     steps: tuple[SagaStep, ...]
 
     def __init__(self, *steps: SagaStep) -> None:
         object.__setattr__(self, "steps", steps)
-
-
-Unit: TypeAlias = SagaStep | Wait | Parallel
 
 
 class Definition:
@@ -154,9 +157,13 @@ def _with_kinds(units: Sequence[Unit]) -> tuple[Unit, ...]:
             decided.append(unit)
         elif isinstance(unit, Parallel):
             decided.append(_group(unit, past_pivot=past_pivot))
-        else:
+        elif isinstance(unit, SagaStep):
             decided.append(_decide(unit, past_pivot=past_pivot, is_last=is_last))
             past_pivot = past_pivot or unit.kind is StepKind.PIVOT
+        else:
+            raise SagaDefinitionError(
+                f"a saga consists of steps, groups and waits and not of {type(unit).__name__}"
+            )
     return tuple(decided)
 
 
@@ -198,12 +205,12 @@ def _flat(units: Sequence[Unit]) -> Iterator[SagaStep | Wait]:
     for unit in units:
         if isinstance(unit, Parallel):
             yield from unit.steps
-        else:
+        elif isinstance(unit, SagaStep | Wait):
             yield unit
 
 
 def _fingerprint(units: Sequence[Unit]) -> str:
-    shape = [[step.name for step in u.steps] if isinstance(u, Parallel) else u.name for u in units]
+    shape = [[part.name for part in _flat([unit])] for unit in units]
     kinds = [part.kind if isinstance(part, SagaStep) else "wait" for part in _flat(units)]
     return hashlib.sha256(f"{shape} {kinds}".encode()).hexdigest()[:8]
 

@@ -53,7 +53,7 @@ class Forward:
                 await self._together(unit)
             elif isinstance(unit, Wait):
                 await self._wait(unit)
-            else:
+            elif isinstance(unit, SagaStep):
                 await self._do(unit, alone=True)
         await self._own.write(Change(state=SagaState.COMPLETED, guarded=True))
 

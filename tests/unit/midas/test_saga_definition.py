@@ -34,6 +34,7 @@ WRONG = {
     "needs a compensation": [Parallel(SagaStep("a", nothing))],
     "holds steps and not Wait": [Parallel(Wait("w", 1.0))],
     "a parallel group has at least one step": [Parallel()],
+    "consists of steps, groups and waits and not of function": [nothing],
 }
 
 
