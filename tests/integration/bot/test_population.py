@@ -34,7 +34,7 @@ async def test_people_import_ask_decide_and_report(busy, settings):
     async def lively():
         counts = [
             await metric(settings, "bot_requests_total", command=command, outcome="ok")
-            for command in ("start", "import", "pending", "report", "correct")
+            for command in ("start", "import", "transfer", "pending", "report", "correct")
         ]
         return all(counts)
 
