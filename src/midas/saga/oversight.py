@@ -56,6 +56,7 @@ class SagaOversight:
         self.config = config or SagaConfig()
         self._telemetry = telemetry or Telemetry(service="saga", log=LogSettings(output="none"))
         self._calls = Calls(self.config, clock)
+        self._likely_release = ""
         self._client: Redis = connect(self.config.redis_url)
         self._availability = availability or Availability(self._client, self._telemetry)
         self._store = Store(
@@ -238,8 +239,8 @@ class SagaOversight:
         return (await self._look(saga_id, 0))[0]
 
     async def _look(self, saga_id: str, lines: int) -> tuple[SagaRecord, Lines]:
-        release = ""
         while True:  # at most twice: a saga's release, which names one of the keys, never changes
+            release = self._likely_release
             call = self._calls.look(check_id(saga_id), release, lines=lines)
             now, due, flat, history = await self._store.ask(call)
             self._store.heard(now)
@@ -248,7 +249,7 @@ class SagaOversight:
             record = SagaRecord.parse(saga_id, flat, due or None)
             if record.release == release:
                 return record, history
-            release = record.release
+            self._likely_release = record.release
 
     async def _view(self, saga_id: str, lines: int) -> SagaView:
         record, history = await self._look(saga_id, lines)
