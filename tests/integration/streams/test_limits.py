@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 from midas.queue import Limit, NewTask, TaskStatus, Worker
 
@@ -107,6 +108,29 @@ async def test_a_place_that_nobody_holds_is_found(make_queue, clock):
         await until(lambda: _parked(queue, 1))
         await queue.recover()
         assert await queue.get_result(task_id, 20) == 1
+    await check_drained(queue)
+
+
+async def test_tasks_with_one_chance_left_run_one_at_a_time(make_queue, clock):
+    """Of tasks whose next death is the last a reader has one at a time, and the next as soon as that has ended."""
+    queue, other = [await make_queue(clock, lease_seconds=1_000.0, max_deliveries=2) for _ in range(2)]
+    ids = await queue.add_tasks([NewTask("t", {"n": n}) for n in range(4)])
+    async with aclosing(other.consume_tasks("w", ahead=5)) as tasks:
+        await anext(tasks)
+        clock.advance(1_001)
+        assert await queue.recover() == 4
+    running = most = 0
+
+    async def handler(payload):
+        nonlocal running, most
+        running, most = running + 1, max(most, running + 1)
+        await asyncio.sleep(0)
+        running -= 1
+
+    assert await queue.cancel(ids[3])
+    async with at_work(Worker(queue, {"t": handler})):
+        await until(lambda: _ended(queue, 4))
+    assert most == 1
     await check_drained(queue)
 
 

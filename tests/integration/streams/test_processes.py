@@ -45,10 +45,12 @@ async def test_a_killed_worker_is_replaced(make_queue, start, release):
     """Every task that a worker held when it was killed is finished by another, which has it soon after the lease."""
     queue = await make_queue(lease_seconds=LEASE)
     ids = await queue.add_tasks([NewTask("hold") for _ in range(40)])
-    first, second = start(concurrency=20), start(concurrency=40)
+    first = start(concurrency=20)
+    await until(lambda: _in_flight(queue, 20))
+    second = start(concurrency=40)
     await until(lambda: _in_flight(queue, 40))
     held = await _held_by(queue, first, ids)
-    assert 0 < len(held) <= 20
+    assert len(held) == 20
     first.kill()
     killed_at = time.monotonic()
     await until(lambda: _ran_by(queue, second, held))
