@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import textwrap
 import threading
 
 import msgspec
 import pytest
 
+from midas import saga
 from midas.saga import (
     InvalidContext,
     Parallel,
+    SagaConfig,
     SagaOrchestrator,
     SagaState,
     SagaStep,
@@ -20,6 +24,7 @@ from midas.saga import (
     Wait,
     current_step,
 )
+from midas.saga import orchestrator as orchestrator_module
 
 DONE, UNDONE, FAILED = StepState.COMPLETED, StepState.COMPENSATED, StepState.FAILED
 
@@ -81,7 +86,7 @@ async def test_context_flows_through_async_and_plain_steps(orchestrate):
 
 async def test_it_works_without_an_orderly_beginning(redis_url):
     """With nothing but steps and an address a saga runs; who does not use `async with` closes it."""
-    orchestrator = SagaOrchestrator([SagaStep("a", lambda _: None, None)], config=_plain(redis_url))
+    orchestrator = SagaOrchestrator([SagaStep("a", lambda _: None, None)], SagaConfig(redis_url=redis_url))
     assert (await orchestrator.execute({})).state == "COMPLETED"
     await orchestrator.aclose()
 
@@ -492,7 +497,11 @@ async def test_a_long_pause_before_a_retry_holds_no_process(orchestrate, diary, 
     assert diary.lines == ["a", "a"]
 
 
-def _plain(redis_url):
-    from midas.saga import SagaConfig  # noqa: PLC0415
-
-    return SagaConfig(redis_url=redis_url)
+async def test_the_example_of_the_module_runs(redis_url):
+    """What the docstring shows does what it says, with functions of these names."""
+    code = inspect.getdoc(orchestrator_module).split("::\n\n")[1].split("\n\nWhat is promised")[0]
+    body = textwrap.indent(textwrap.dedent(code), "    ")
+    names = dict.fromkeys(("reserve", "release", "charge", "refund", "ship", "thank"), lambda _: None)
+    scope = {**vars(saga), **names, "url": redis_url}
+    exec(f"async def example():\n{body}\n    return result", scope)
+    assert (await scope["example"]()).state is SagaState.COMPLETED
