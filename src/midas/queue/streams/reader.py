@@ -34,6 +34,8 @@ _MOST_IN_A_CALL: Final = 256
 _FIELDS: Final = 4
 _LONGEST_WAIT_SECONDS: Final = 1.0
 """A reader is woken by the next task; it looks by itself, too, in case another one died with the wake-up call."""
+_SHORTEST_WAIT_SECONDS: Final = 0.002
+"""Redis before 7 cuts a thousandth of a second down to 0, which means for ever."""
 _LOST_REPLY_SECONDS: Final = 2 * SOCKET_SECONDS
 """What the server delivered so long ago and we never saw was in a reply that was lost."""
 _LAST_WORDS_SECONDS: Final = 2.0
@@ -168,7 +170,7 @@ class Reader:
         """
         longest = min(seconds, _LONGEST_WAIT_SECONDS)
         if self._next_due >= 0:
-            longest = min(longest, max(0.001, self._next_due))
+            longest = min(longest, max(_SHORTEST_WAIT_SECONDS, self._next_due))
         queue = self._queue
         # redis-py types the reply for sync and async at once.
         await queue.availability.ask(
