@@ -103,7 +103,7 @@ async def test_context_and_trace_travel_with_a_task(redis_url, log):
         with telemetry.context(user_id=7, command="import"), telemetry.bot.command("import"):
             trace_id = current().trace_id
             ids = [await queue.add_task(kind) for kind in ("handler", "in_thread")]
-            await queue.add_task("looped")
+            await queue.add_task("looped", max_retries=0)
         with telemetry.context(user_id=8):
             await queue.add_task("handler")
             await Worker(queue, {"handler": handler, "in_thread": in_thread, "looped": _fail}).run(
