@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 RUN = Path(__file__).with_name("run.py")
-SMALL = {"tasks": 600, "sagas": 40, "kills": 12, "freezes": 2, "crashes": 1, "seconds": 8}
+SMALL = {"tasks": 600, "sagas": 40, "kills": 20, "freezes": 2, "crashes": 1, "seconds": 8}
 
 
 @pytest.mark.parametrize("seed", [1])

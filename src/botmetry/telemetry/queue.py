@@ -52,9 +52,9 @@ class Queue:
         self._dead = workshop.counter("queue_tasks_dead_lettered_total")
         self._tasks: Kept[tuple[str, str]] = Kept()
 
-    def enqueued(self, queue: str, task: str) -> None:
-        """Count a task that was put in."""
-        self._enqueued.labels(queue, task).inc()
+    def enqueued(self, queue: str, task: str, count: int = 1) -> None:
+        """Count tasks that were put in."""
+        self._enqueued.labels(queue, task).inc(count)
 
     def task(self, queue: str, task: str) -> Instrument:
         """Count, log and trace the run of a task: a decorator or a `with` block."""

@@ -65,6 +65,8 @@ _AWAY: Final = (
 _REFUSALS: Final = ("MISCONF", "NOREPLICAS", "BUSY ")
 """It cannot save to disk, has lost its replicas, or is held up by a script: it may be well again in a moment, and
 redis-py has no classes for these."""
+_REFUSED_IN_SCRIPT: Final = ("-OOM ", "-READONLY ", "-MISCONF ", "-NOREPLICAS ")
+"""Redis 6.2 wraps what a command in a script answered into "ERR Error running script"."""
 
 
 def connect(redis_url: str, *, max_connections: int = 64) -> Redis:
@@ -174,7 +176,7 @@ class Availability:
         except _AWAY as error:
             raise self.missed(error) from error
         except ResponseError as error:
-            if not str(error).startswith(_REFUSALS):
+            if not _is_refusal(str(error)):
                 raise
             raise self.missed(error) from error
         self.answered()
@@ -210,6 +212,10 @@ class Availability:
 
     def _log(self, write: Callable[..., None], event: str, **fields: object) -> None:
         self._context.copy().run(partial(write, event, place=self._place, **fields))
+
+
+def _is_refusal(text: str) -> bool:
+    return text.startswith(_REFUSALS) or any(sign in text for sign in _REFUSED_IN_SCRIPT)
 
 
 def reason_of(error: BaseException) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import NoScriptError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,13 +47,21 @@ class Sender:
             call.script.operation, lambda: script(keys=call.keys, args=call.arguments), within=within
         )
 
-    async def send_and_wait(self, call: Call, wait: Sequence[str | int], *, within: float) -> tuple[Any, Any]:
-        """Send a call and, on the same connection, a ``WAIT`` or ``WAITAOF``; give both replies.
+    async def send_beside(
+        self,
+        call: Call,
+        *,
+        before: Sequence[str | int | float] = (),
+        after: Sequence[str | int | float] = (),
+        within: float,
+    ) -> tuple[Any, Any]:
+        """Send a call and another command in one trip, on one connection; give the replies of both, the call's first.
 
         Args:
             call: What to do.
-            wait: The command that waits.
-            within: See ``send``.
+            before: A command that goes first, such as one that blocks until there is something to do.
+            after: A command that goes last, such as ``WAIT`` or ``WAITAOF``. One of the two is given.
+            within: See ``send``. An operation that waits first is not measured: it would drown the others.
 
         Raises:
             QueueUnavailable: Redis is away.
@@ -60,9 +70,17 @@ class Sender:
 
         async def both() -> Any:
             async with self._client.pipeline(transaction=False) as pipeline:
+                if before:
+                    pipeline.execute_command(*before)
                 await script(keys=call.keys, args=call.arguments, client=pipeline)
-                pipeline.execute_command(*wait)
+                if after:
+                    pipeline.execute_command(*after)
                 return await pipeline.execute()
 
-        reply, confirmed = await self._availability.ask(call.script.operation, both, within=within)
-        return reply, confirmed
+        operation = "" if before else call.script.operation
+        try:
+            replies = await self._availability.ask(operation, both, within=within)
+        except NoScriptError:
+            # The server forgot its scripts after it was asked whether it knows this one.
+            replies = await self._availability.ask(operation, both, within=within)
+        return (replies[1], replies[0]) if before else (replies[0], replies[1])

@@ -145,7 +145,7 @@ async def test_waiting_for_a_result_can_begin_while_redis_is_away(server, queue)
 
 async def test_a_dead_subscription_is_noticed(server, queue, monkeypatch, metric):
     """A subscription over which nothing comes any more, not even a sign of life, is made anew."""
-    monkeypatch.setattr("midas.queue.completions._SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("midas.redis.subscription._SILENCE_SECONDS", 0.2)
     task_id = await queue.enqueue_task("t", {}, timeout=60)
     task = await queue.dequeue_task("w")
     waiter = asyncio.create_task(queue.get_result(task_id, timeout=60))

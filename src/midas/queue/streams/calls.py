@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from midas.queue.streams.messages import pack_for_lua
 from midas.redis import Argument, Call, Script
 
 if TYPE_CHECKING:
@@ -56,7 +57,11 @@ class Calls:
     def settle(self, settlements: Sequence[Settlement]) -> Call:
         """Readers say what becomes of what they hold."""
         ids = [settlement[3] for settlement in settlements]
-        return self._call("settle", self._ttl, *_flat(settlements), results=ids)
+        return self._call("settle", self._ttl, pack_for_lua(settlements), results=ids)
+
+    def wake(self) -> Call:
+        """Somebody who waits shall look."""
+        return self._call("wake")
 
     def renew(self, reader: str) -> Call:
         """A reader lives."""

@@ -162,9 +162,9 @@ class Consumer:
 
     async def _fetch(self, ahead: int) -> None:
         try:
-            self._ahead += await self._reader.take(1, ahead)
-            if not self._ahead:
-                await self._reader.wait(_LOOK_SECONDS)
+            self._ahead += await self._reader.take(1, ahead) or await self._reader.take(
+                1, ahead, wait_seconds=_LOOK_SECONDS
+            )
         except QueueUnavailable:
             await self._queue.availability.pause(at_most=_LOOK_SECONDS)
 

@@ -5,6 +5,7 @@ Both are MessagePack by msgspec and never pickle: reading a message must not be 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +14,7 @@ from midas.queue.envelope import MOST_BYTES, MOST_REASON_CHARACTERS, Outcome
 from midas.queue.errors import InvalidTask, UnreadableTask
 
 VERSION: Final = 1
+_STR_8: Final = 256
 HISTORY_LENGTH: Final = 10
 """Errors kept with a task: the first ones leave."""
 
@@ -96,6 +98,11 @@ def pack_body(task_type: str, payload: dict[str, Any], carrier: dict[str, str]) 
     return _pack(Body(VERSION, payload, carrier), f"the payload of {task_type}")
 
 
+def pack_for_lua(rows: Iterable[tuple[Any, ...]]) -> bytes:
+    """Encode rows of values for a script: the decoder that Lua has in Redis knows text and no bytes."""
+    return _encoder.encode([tuple(_as_text(v) if type(v) is bytes else v for v in row) for row in rows])
+
+
 def unpack_head(data: bytes) -> Head:
     """Decode a head.
 
@@ -160,6 +167,13 @@ def unpack_outcome(data: bytes) -> tuple[Outcome, Any]:
         return outcome, msgspec.msgpack.decode(encoded) if encoded else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableTask(f"the outcome cannot be decoded: {error}") from error
+
+
+def _as_text(data: bytes) -> msgspec.Raw:
+    # str 8 and str 32 of the MessagePack specification.
+    size = len(data)
+    head = b"\xd9" + size.to_bytes(1, "big") if size < _STR_8 else b"\xdb" + size.to_bytes(4, "big")
+    return msgspec.Raw(head + data)
 
 
 def _check_version(data: bytes) -> None:

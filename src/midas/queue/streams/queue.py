@@ -163,7 +163,8 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
         )
         addition = addition_of(new, self.config, self.telemetry.carrier(), self._clock)
         there = await self._additions.send(addition)
-        return self._added(new, addition, there)
+        self._note_added([new], [addition], [there])
+        return there or addition[1]
 
     async def add_tasks(self, tasks: Sequence[NewTask]) -> list[str]:
         """Add many tasks and give their ids, in their order. Each 500 of them are one call.
@@ -180,12 +181,8 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
         for start in range(0, len(additions), _MOST_IN_A_CALL):
             group = additions[start : start + _MOST_IN_A_CALL]
             replies = await self._send_additions(group)
-            ids += [
-                self._added(new, addition, there)
-                for new, addition, there in zip(
-                    tasks[start : start + _MOST_IN_A_CALL], group, replies, strict=True
-                )
-            ]
+            self._note_added(tasks[start : start + _MOST_IN_A_CALL], group, replies)
+            ids += [there or addition[1] for addition, there in zip(group, replies, strict=True)]
         return ids
 
     # Looking after -----------------------------------------------------------------------------------------
@@ -230,6 +227,16 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
         """Send a worker's call."""
         return await self._sender.send(call, within=_WORKER_SECONDS)
 
+    async def send_when_woken(self, call: Call, seconds: float) -> Any:
+        """Send a worker's call once there may be something to take, or after so many seconds, in the same trip."""
+        woken_by = ("BZPOPMIN", self.keys.marker, seconds)
+        reply, _ = await self._sender.send_beside(call, before=woken_by, within=seconds + SOCKET_SECONDS)
+        return reply
+
+    async def wake(self) -> None:
+        """Wake one worker that waits; it finds nothing if there is nothing."""
+        await self.send(self.calls.wake())
+
     def milliseconds_of(self, entry: str) -> int:
         """When an entry was made, ms since 1970 by the queue's clock."""
         if self._clock is not None:
@@ -249,8 +256,8 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
         call = self.calls.add(group)
         durability = self.config.durability
         if durability.is_wanted:
-            reply, confirmed = await self._sender.send_and_wait(
-                call, durability.wait_command, within=_ANSWER_SECONDS + durability.timeout
+            reply, confirmed = await self._sender.send_beside(
+                call, after=durability.wait_command, within=_ANSWER_SECONDS + durability.timeout
             )
         else:
             reply, confirmed = await self.ask(call), ()
@@ -263,16 +270,20 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
             )
         return [there.decode() for there in reply]
 
-    def _added(self, new: NewTask, addition: Addition, there: str) -> str:
-        if there:
-            return there
-        task_id = addition[1]
-        self.telemetry.queue.enqueued(self.name, new.task_type)
-        self.telemetry.log.debug(
-            "queue.task_enqueued",
-            queue=self.name,
-            task_id=task_id,
-            task_type=new.task_type,
-            priority=new.priority,
-        )
-        return task_id
+    def _note_added(
+        self, tasks: Sequence[NewTask], group: Sequence[Addition], replies: Sequence[str]
+    ) -> None:
+        counts: dict[str, int] = {}
+        write = self.telemetry.log.debug
+        for new, addition, there in zip(tasks, group, replies, strict=True):
+            if not there:
+                counts[new.task_type] = counts.get(new.task_type, 0) + 1
+                write(
+                    "queue.task_enqueued",
+                    queue=self.name,
+                    task_id=addition[1],
+                    task_type=new.task_type,
+                    priority=new.priority,
+                )
+        for task_type, number in counts.items():
+            self.telemetry.queue.enqueued(self.name, task_type, number)

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from midas.errors import QueueUnavailable
 from midas.queue.errors import UnreadableTask
@@ -133,12 +133,13 @@ class Reader:
         await self._settlements.aclose()
         await self._stack.aclose()
 
-    async def take(self, slots: int, more: int = 0) -> list[StreamTask]:
-        """Take up to ``slots + more`` tasks without waiting; what cannot be read goes to the dead letters.
+    async def take(self, slots: int, more: int = 0, *, wait_seconds: float = 0.0) -> list[StreamTask]:
+        """Take up to ``slots + more`` tasks; what cannot be read goes to the dead letters.
 
         Args:
             slots: Tasks that start at once.
             more: Tasks that are held until there is room. None of those that came back is among them.
+            wait_seconds: At most so long, and at most a second, to wait until there may be something; 0 looks at once.
 
         Raises:
             QueueUnavailable: Redis did not answer. What it may have delivered is found later.
@@ -146,15 +147,22 @@ class Reader:
         last_chance = self._queue.config.max_deliveries - 1
         takes_risk = any(0 < task.head.deliveries >= last_chance for task in self.held.values())
         call = self._calls.take(self.name, slots, more, takes_risk=takes_risk)
-        taking = asyncio.ensure_future(self._queue.send(call))
+        waits = wait_seconds > 0
+        sending = (
+            self._queue.send_when_woken(call, self._longest(wait_seconds))
+            if waits
+            else self._queue.send(call)
+        )
+        taking = asyncio.ensure_future(sending)
         self._is_taking = True
         try:
             reply = await asyncio.shield(taking)
         except asyncio.CancelledError:
             # The reply may hold tasks: let them go back when we leave, however often we are told to hurry.
-            while not taking.done():
+            open_ = {taking} | ({asyncio.ensure_future(self._wake())} if waits else set())
+            while open_:
                 with suppress(asyncio.CancelledError):
-                    await asyncio.wait([taking])
+                    _, open_ = await asyncio.wait(open_)
             with suppress(QueueUnavailable):
                 self._receive(taking.result())
             raise
@@ -162,22 +170,14 @@ class Reader:
             self._is_taking = False
         return self._receive(reply)
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until there may be something to take, at most so long.
+    async def _wake(self) -> None:
+        with suppress(QueueUnavailable):
+            await self._queue.wake()
 
-        Raises:
-            QueueUnavailable: Redis did not answer.
-        """
-        longest = min(seconds, _LONGEST_WAIT_SECONDS)
-        if self._next_due >= 0:
-            longest = min(longest, max(_SHORTEST_WAIT_SECONDS, self._next_due))
-        queue = self._queue
-        # redis-py types the reply for sync and async at once.
-        await queue.availability.ask(
-            "",
-            lambda: cast("Any", queue.redis.bzpopmin(queue.keys.marker, longest)),
-            within=longest + SOCKET_SECONDS,
-        )
+    def _longest(self, seconds: float) -> float:
+        # Never past the lease: the server would hand tasks to a process that was stopped while it waited.
+        longest = min(seconds, _LONGEST_WAIT_SECONDS, self._queue.config.lease_seconds / 2)
+        return longest if self._next_due < 0 else min(longest, max(_SHORTEST_WAIT_SECONDS, self._next_due))
 
     def settle(
         self, task: StreamTask, settlement: Settlement, on_verdict: Callable[[bool], None] | None = None

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from midas.queue.errors import InvalidTask
 from midas.queue.streams.config import PRIORITIES, TaskPriority
 
@@ -19,8 +21,7 @@ _GENERATED: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{16}")
 _LONGEST_UNIQUE_KEY: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class NewTask:
+class NewTask(msgspec.Struct, frozen=True):
     """A task to be added.
 
     Attributes:
@@ -39,7 +40,7 @@ class NewTask:
     """
 
     task_type: str
-    payload: dict[str, Any] = field(default_factory=dict)
+    payload: dict[str, Any] = msgspec.field(default_factory=dict)
     priority: int = TaskPriority.NORMAL
     delay: float = 0.0
     at: datetime | None = None
@@ -56,6 +57,8 @@ class NewTask:
             InvalidTask: The moment has no time zone, or the delay is no duration.
         """
         if self.at is None:
+            if not self.delay:
+                return 0
             seconds = self.delay
         elif self.at.tzinfo is None:
             raise InvalidTask(f"{self.at!r} has no time zone: say which one, as in datetime.now(UTC)")
@@ -115,6 +118,9 @@ def priority_of(stream: int) -> TaskPriority:
     return PRIORITIES[(stream - 1) % len(PRIORITIES)]
 
 
+_STREAMS: Final = {int(priority): place for place, priority in enumerate(PRIORITIES, start=1)}
+
+
 def stream_of(priority: int) -> int:
     """The stream for new tasks of a priority, as the scripts count them.
 
@@ -122,8 +128,8 @@ def stream_of(priority: int) -> int:
         InvalidTask: There is no such priority.
     """
     try:
-        return PRIORITIES.index(TaskPriority(priority)) + 1
-    except ValueError:
+        return _STREAMS[priority]
+    except (KeyError, TypeError):
         choices = ", ".join(f"{known.name} {known.value}" for known in PRIORITIES)
         raise InvalidTask(f"a priority is one of {choices}, and not {priority!r}") from None
 

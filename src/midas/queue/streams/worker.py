@@ -143,26 +143,22 @@ class Worker:
             taking.result()
 
     async def _take_all(self, *, until_empty: bool) -> None:
+        # Who only empties the queue looks more often: what runs may add tasks, wait for them, and be the last.
+        patience = _LOOK_AGAIN_SECONDS if until_empty else _LOOK_SECONDS
+        may_be_more = True
         while True:
-            while sum(self._room()) == 0:
+            while sum(room := self._room()) == 0:
                 self._freed.clear()
                 await self._freed.wait()
             try:
-                tasks = await self._reader.take(*self._room())
+                # Where there was less than we had room for, whatever comes from then on wakes us.
+                tasks = await self._reader.take(*room, wait_seconds=0.0 if may_be_more else patience)
                 self._looked_at = time.monotonic()
                 for task in tasks:
                     self._accept(task)
-                if tasks:
-                    continue  # the server looks for more while these run
-                if until_empty and self._runs:
-                    # Not for long: what runs may add tasks, and wait for them.
-                    await asyncio.wait(
-                        self._runs.values(), timeout=_LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    continue
-                if until_empty and await self._is_empty():
+                may_be_more = len(tasks) >= sum(room) or self._reader.owes_a_slot
+                if until_empty and not tasks and not self._runs and await self._is_empty():
                     return
-                await self._reader.wait(_LOOK_SECONDS)
             except QueueUnavailable:
                 await self._queue.availability.pause(at_most=_LOOK_SECONDS)
 

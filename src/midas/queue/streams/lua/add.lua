@@ -4,7 +4,7 @@
 local most, memory = tonumber(ARGV[3]), tonumber(ARGV[4])
 local call, REPEATED_WITHIN_MS = 'call ' .. ARGV[5], 10000
 local given_count = (#ARGV - 5) / 7
-local replies, added = {}, 0
+local replies, added, places = {}, 0, {}
 
 local function waiting()
   local count = redis.call('ZCARD', DELAYED) + redis.call('ZCARD', PARKED)
@@ -49,10 +49,14 @@ for position = 6, #ARGV, 7 do
     if pause > 0 then
       delay(now + pause, id, index, head, body)
     else
-      append(index, id, head, body)
+      local entry = redis.call('XADD', KEYS[index], '*', 'h', head, 'b', body)
+      places[#places + 1], places[#places + 2] = id, index .. ' ' .. entry .. ' '
     end
   end
   replies[#replies + 1] = there
+end
+if #places > 0 then
+  redis.call('HSET', LIVE, unpack(places))
 end
 if added > 0 then
   count('added', added)

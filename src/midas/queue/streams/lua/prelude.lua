@@ -138,8 +138,8 @@ end
 
 local somebody_waits
 
-local function conclude(id, unique, result, outcome, ttl)
-  redis.call('HDEL', LIVE, id)
+-- Keeps how a task ended and wakes whoever waits for it; that it lives no more its caller writes.
+local function keep_outcome(id, unique, result, outcome, ttl)
   if unique ~= '' and redis.call('HGET', UNIQUE, unique) == id then
     redis.call('HDEL', UNIQUE, unique)
   end
@@ -152,6 +152,11 @@ local function conclude(id, unique, result, outcome, ttl)
   if somebody_waits and redis.call('ZREM', AWAITED, id) == 1 then
     redis.call('PUBLISH', channel('ended'), id)
   end
+end
+
+local function conclude(id, unique, result, outcome, ttl)
+  redis.call('HDEL', LIVE, id)
+  keep_outcome(id, unique, result, outcome, ttl)
 end
 
 -- The first entry that nobody read yet, as {entry, fields}, or nil.

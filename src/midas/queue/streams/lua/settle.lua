@@ -1,11 +1,13 @@
 -- in flight -> ended, waiting again, DELAYED or DEAD, by whoever holds the delivery. Arguments: ms that outcomes are kept,
 -- then for each task: what (done, again, dead), stream, entry, id, unique key, type when it has a limit, and three more:
 --   done:  state, outcome, ''        again: new head, delay ms, what it counts as        dead: note, outcome, ''
+-- The tasks' values are one MessagePack array of arrays, which costs less than nine arguments a task.
 -- Returns one character a task: 1 settled, 0 the delivery is not this caller's any more.
 local ttl = ARGV[3]
 local verdicts = {}
 local tally = {} -- what was done how often
 local finished = {} -- stream -> entries of tasks that are done
+local done = {} -- their ids
 local somebody_cancelled = redis.call('ZCARD', CANCELLED) > 0
 
 local function tell(name)
@@ -55,11 +57,8 @@ local function remove(index, entries)
   end
 end
 
-for position = 4, #ARGV, 9 do
-  local what, index, entry, id = ARGV[position], tonumber(ARGV[position + 1]), ARGV[position + 2], ARGV[position + 3]
-  local unique, limited = ARGV[position + 4], ARGV[position + 5]
-  local first, second, third = ARGV[position + 6], ARGV[position + 7], ARGV[position + 8]
-  local task = #verdicts + 1
+for task, settlement in ipairs(cmsgpack.unpack(ARGV[4])) do
+  local what, index, entry, id, unique, limited, first, second, third = unpack(settlement)
   local result = KEYS[FIRST_RESULT + task]
   local owned
   if what == 'done' then
@@ -67,14 +66,15 @@ for position = 4, #ARGV, 9 do
     if owned then
       finished[index] = finished[index] or {}
       table.insert(finished[index], entry)
-      conclude(id, unique, result, second, ttl)
+      done[#done + 1] = id
+      keep_outcome(id, unique, result, second, ttl)
       tell(first)
     end
   else
     local head, body = release(index, entry)
     owned = head ~= nil
     if owned and what == 'again' then
-      again(index, entry, id, unique, result, first, body, tonumber(second), third)
+      again(index, entry, id, unique, result, first, body, second, third)
     elseif owned then
       bury(index, id, unique, result, head, body, first, second)
       tell('dead')
@@ -104,6 +104,9 @@ for position = 4, #ARGV, 9 do
 end
 for index, entries in pairs(finished) do
   remove(index, entries)
+end
+if #done > 0 then
+  redis.call('HDEL', LIVE, unpack(done))
 end
 for name, number in pairs(tally) do
   count(name, number)
