@@ -42,6 +42,10 @@ end
 
 -- Whether one entry's id is smaller than another's.
 local function is_before(one, other)
+  -- As long as milliseconds have 13 digits, until 2286, ids of one length compare as text does.
+  if #one == #other and string.byte(one, 14) == 45 and string.byte(other, 14) == 45 then
+    return one < other
+  end
   local ms, sequence = string.match(one, '^(%d+)-(%d+)$')
   local other_ms, other_sequence = string.match(other, '^(%d+)-(%d+)$')
   if ms ~= other_ms then

@@ -157,11 +157,15 @@ local function weigh()
 end
 
 -- Smooth weighted round robin, as nginx has it: the richest is served and pays what all were given.
-local function share(places, open, weights, credit)
+local function share(places, open, open_count, weights, credit)
   local shares = { 0, 0, 0, 0 }
   local total = 0
   for priority in pairs(open) do
     total = total + weights[priority]
+  end
+  if open_count == 1 then
+    shares[next(open)] = places
+    return shares
   end
   for _ = 1, places do
     local best
@@ -183,7 +187,7 @@ promote()
 local weights, credit = weigh()
 local open, open_count, left = { true, true, true, true }, PRIORITIES, slots + more
 while left > 0 and open_count > 0 do
-  local shares = share(left, open, weights, credit)
+  local shares = share(left, open, open_count, weights, credit)
   for priority = 1, PRIORITIES do
     if shares[priority] > 0 then
       local got = read_priority(priority, shares[priority])
