@@ -40,7 +40,7 @@ def server(folder, *options, program="redis-server"):
     command = [program, "--port", str(port), "--save", "", "--dir", str(folder), *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        with redis.Redis(port=port) as client:
+        with redis.Redis(host="127.0.0.1", port=port) as client:
             until(lambda: answers(client))
         yield port
     finally:
@@ -75,7 +75,7 @@ def _cluster(tmp_path_factory):
     """A cluster of one node: a script that touches keys of two slots, or one it does not declare, is an error."""
     options = ["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"]
     with server(tmp_path_factory.mktemp("cluster") / "data", *options) as port:
-        with redis.Redis(port=port) as client:
+        with redis.Redis(host="127.0.0.1", port=port) as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))
         yield port

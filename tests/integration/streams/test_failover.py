@@ -126,7 +126,7 @@ async def _added(queue: TaskQueue, number: int) -> str:
 
 
 def _client(port: int) -> redis.Redis:
-    return redis.Redis(port=port, socket_timeout=2.0, decode_responses=True)
+    return redis.Redis(host="127.0.0.1", port=port, socket_timeout=2.0, decode_responses=True)
 
 
 def _until(condition) -> None:

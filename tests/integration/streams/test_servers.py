@@ -39,7 +39,7 @@ def server(folder, *options, program="redis-server"):
     command = [program, "--port", str(port), "--save", "", "--dir", str(folder), *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        with redis.Redis(port=port) as client:
+        with redis.Redis(host="127.0.0.1", port=port) as client:
             _wait(lambda: _answers(client))
         yield port
     finally:
@@ -58,7 +58,7 @@ def _cluster(tmp_path_factory):
     """A cluster of one node that serves one slot, the queue's: keys in any other are an error."""
     options = ["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"]
     with server(tmp_path_factory.mktemp("cluster") / "data", *options) as port:
-        with redis.Redis(port=port) as client:
+        with redis.Redis(host="127.0.0.1", port=port) as client:
             client.execute_command(
                 "CLUSTER", "ADDSLOTS", client.execute_command("CLUSTER", "KEYSLOT", "{q:tasks}:x")
             )
@@ -173,7 +173,7 @@ async def test_adding_waits_for_a_replica(make_queue, tmp_path, redis_server, re
     password = queue.redis.connection_pool.connection_kwargs["password"]
     master = ["--replicaof", "127.0.0.1", str(redis_server.port), "--masterauth", password]
     with server(tmp_path / "replica", *master) as port:
-        with redis.Redis(port=port) as replica:
+        with redis.Redis(host="127.0.0.1", port=port) as replica:
             await until(lambda: replica.info("replication")["master_link_status"] == "up")
             patient = await make_queue(durability=Durability(replicas=1, timeout=10.0))
             ids = [await patient.add_task("t"), *await patient.add_tasks([NewTask("t")] * 600)]
