@@ -30,10 +30,14 @@ class Watched:
         self.master, self.replica, self.sentinel = free_port(), free_port(), free_port()
         self._folder = folder
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.url = f"redis+sentinel://127.0.0.1:{self.sentinel}/midas/0"
+
+    def start(self) -> None:
+        """Start all three, and wait until the Sentinel knows the replica."""
         self._start(self.master)
         self._start(self.replica, "--replicaof", "127.0.0.1", str(self.master))
         _until(lambda: _client(self.replica).info("replication")["master_link_status"] == "up")
-        configuration = folder / "sentinel.conf"
+        configuration = self._folder / "sentinel.conf"
         configuration.write_text(
             f"port {self.sentinel}\n"
             f"sentinel monitor midas 127.0.0.1 {self.master} 1\n"
@@ -42,7 +46,6 @@ class Watched:
         )
         self._start(self.sentinel, file=str(configuration), sentinel=True)
         _until(lambda: _client(self.sentinel).execute_command("SENTINEL", "REPLICAS", "midas"))
-        self.url = f"redis+sentinel://127.0.0.1:{self.sentinel}/midas/0"
 
     def kill_master(self) -> None:
         """End the master as a crash does."""
@@ -66,8 +69,11 @@ class Watched:
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
     servers = Watched(tmp_path)
-    yield servers
-    servers.close()
+    try:
+        servers.start()
+        yield servers
+    finally:
+        servers.close()
 
 
 async def test_a_failover_loses_nothing_that_the_replica_had(watched):
