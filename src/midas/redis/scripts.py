@@ -1,15 +1,19 @@
 """Lua scripts as data: which one, with which keys and arguments. Nothing here talks to Redis.
 
-A package that has scripts keeps them in its folder ``lua``, one a file, and what they share in ``prelude.lua``.
+A package that has scripts keeps them in its folder ``lua``, one a file, and what they share in ``prelude.lua``. A line
+``-- include PACKAGE NAME`` stands for what another package has in such a file.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+_INCLUDE: Final = re.compile(r"^-- include (\S+) (\S+)$", re.MULTILINE)
 
 Argument: TypeAlias = str | int | bytes
 
@@ -48,5 +52,12 @@ class Call:
 
 @cache
 def _read(package: str, name: str) -> str:
-    folder = files(package) / "lua"
-    return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", name))
+    return "\n".join(_included(_file(package, part)) for part in ("prelude", name))
+
+
+def _included(text: str) -> str:
+    return _INCLUDE.sub(lambda line: _file(line[1], line[2]), text)
+
+
+def _file(package: str, name: str) -> str:
+    return (files(package) / "lua" / f"{name}.lua").read_text(encoding="utf-8")

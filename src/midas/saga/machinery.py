@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -93,13 +94,11 @@ class Machinery:
         return record
 
     async def _drive(self, ownership: Ownership) -> None:
-        try:
+        with suppress(Halt):
             if not ownership.is_turned_back:
                 await self._forward(ownership)
             if ownership.is_turned_back:
                 await Backward(ownership, self).run()
-        except Halt:
-            pass
         if ownership.record.state in {SagaState.RUNNING, SagaState.COMPENSATING} and not ownership.lost:
             await ownership.release()
 

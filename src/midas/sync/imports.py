@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
@@ -191,19 +191,12 @@ class StatementImports:
     # The steps ---------------------------------------------------------------------------------------------
 
     def _steps(self) -> list[SagaStep]:
-        def step(
-            name: str,
-            action: Callable[[ImportContext], Awaitable[None]],
-            compensation: Callable[[ImportContext], Awaitable[None]] | None,
-            kind: StepKind | None = None,
-        ) -> SagaStep:
-            return SagaStep(name, action, compensation, _SECONDS, _PATIENT, kind, (StatementError,))
-
+        step = partial(SagaStep, timeout=_SECONDS, retries=_PATIENT, terminal=(StatementError,))
         return [
             step("store_file", self._store_file, self._throw_away),
             step("parse", self._parse, None),
             step("insert", self._insert, self._take_back),
-            step("enqueue", self._enqueue, None, StepKind.PIVOT),
+            step("enqueue", self._enqueue, None, kind=StepKind.PIVOT),
             step("notify", self._notify, None),
         ]
 

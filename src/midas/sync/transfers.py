@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
@@ -169,19 +169,12 @@ class CardTransfers:
     # The steps ---------------------------------------------------------------------------------------------
 
     def _steps(self) -> list[SagaStep]:
-        def step(
-            name: str,
-            action: Callable[[TransferContext], Awaitable[None]],
-            compensation: Callable[[TransferContext], Awaitable[None]] | None,
-            kind: StepKind | None = None,
-        ) -> SagaStep:
-            return SagaStep(name, action, compensation, _SECONDS, _PATIENT, kind, (TransferRefused,))
-
+        step = partial(SagaStep, timeout=_SECONDS, retries=_PATIENT, terminal=(TransferRefused,))
         return [
             step("reserve", self._reserve, self._release),
             step("debit", self._debit, self._undo_debit),
             step("credit", self._credit, self._undo_credit),
-            step("book", self._book, None, StepKind.PIVOT),
+            step("book", self._book, None, kind=StepKind.PIVOT),
             step("notify", self._notify, None),
         ]
 

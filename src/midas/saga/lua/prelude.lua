@@ -16,21 +16,7 @@ for position, state in ipairs(STATES) do
 end
 local ID, RETENTION, HISTORY_LIMIT, CHANNEL = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 
--- Milliseconds since 1970 by this server's clock, the one that all processes share; a test may say what time it is.
-local function read_clock()
-  if ARGV[1] ~= '' then
-    return tonumber(ARGV[1])
-  end
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
-
-local now = read_clock()
-
--- tostring() keeps 14 digits, which would break scores.
-local function exact(number)
-  return string.format('%.0f', number)
-end
+-- include midas.redis clock
 
 local function get(field)
   return redis.call('HGET', SAGA, field) or ''

@@ -11,23 +11,10 @@ local DELAYED, CARDS, PARKED, BUSY, PACE, LIVE, UNIQUE, KNOWN, CANCELLED, AWAITE
 local PRIORITIES, STREAM_COUNT, FIRST_RESULT = 4, 8, 24
 local GROUP = ARGV[2]
 
-local function read_clock()
-  if ARGV[1] ~= '' then
-    return tonumber(ARGV[1])
-  end
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
-
-local now = read_clock()
+-- include midas.redis clock
 
 local function channel(name)
   return string.match(DEAD, '^{.-}:') .. name
-end
-
--- tostring() keeps 14 digits.
-local function exact(number)
-  return string.format('%.0f', number)
 end
 
 local function count(name, number)
