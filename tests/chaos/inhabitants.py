@@ -119,14 +119,14 @@ def steps(world: World, ledger: Ledger) -> list[SagaStep]:
         await asyncio.sleep(world.chance(run.idempotency_key).uniform(0.005, 0.08))
         if run.step == "ship" and context["number"] % 3 == 0:
             raise Terminal("this one is not shipped")
-        ledger.note("effect", run.idempotency_key)
+        ledger.note_effect(run)
 
     async def undo(context: dict[str, Any]) -> None:
         run = current_step()
         await asyncio.sleep(world.chance(run.idempotency_key).uniform(0.005, 0.05))
         if run.step == "charge" and context["number"] % 30 == 0:
             raise Terminal("this one cannot be undone")
-        ledger.note("effect", run.idempotency_key)
+        ledger.note_effect(run)
 
     return [
         *(SagaStep(name, act, undo) for name in STEPS[:3]),

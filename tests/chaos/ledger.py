@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from midas.saga import StepRun
+
 
 class Ledger:
     """Appends lines: moment, what, of what, and by which process.
@@ -28,6 +30,10 @@ class Ledger:
         """Append one line."""
         os.write(self._file, f"{time.monotonic():.6f} {what} {of} {by or os.getpid()}\n".encode())
 
+    def note_effect(self, run: StepRun) -> None:
+        """Append that a step of a saga, or its compensation, did its work, and as which owner of the saga."""
+        self.note("effect", f"{run.idempotency_key}@{run.epoch}")
+
     def lines(self) -> Iterator[tuple[float, str, str, int]]:
         """Read everything."""
         for line in self._path.read_text("utf-8").splitlines():
@@ -39,11 +45,16 @@ class Ledger:
 class History:
     """The ledger, read once.
 
+    It is the other side that the steps of sagas talk to, and does what such a side has to do: it takes nothing from
+    an owner (by its epoch, the fencing token) once it has heard from a later one. A process that is stopped in a step
+    and wakes long after its lease does the rest of that step before it can know; nothing in it can prevent that.
+
     Attributes:
         begun: task -> (moment, process) of every run that began.
         ended: task -> processes whose run of it reached its end.
         failed: (task, process) of runs that failed by themselves.
         effects: idempotency key -> moments of every time the effect happened.
+        late: Effects of a saga's earlier owners, which came after one of a later owner and were not taken.
         killed: process -> moment.
     """
 
@@ -51,12 +62,14 @@ class History:
     ended: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     failed: set[tuple[str, int]] = field(default_factory=set)
     effects: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    late: int = 0
     killed: dict[int, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, ledger: Ledger) -> History:
         """Sort the lines of a ledger."""
         history = cls()
+        epochs: dict[str, int] = defaultdict(int)
         for moment, what, of, by in ledger.lines():
             if what == "begin":
                 history.begun[of].append((moment, by))
@@ -65,7 +78,13 @@ class History:
             elif what == "fail":
                 history.failed.add((of, by))
             elif what == "effect":
-                history.effects[of].append(moment)
+                key, _, epoch = of.partition("@")
+                saga = key.partition(":")[0]
+                if int(epoch) < epochs[saga]:
+                    history.late += 1
+                    continue
+                epochs[saga] = int(epoch)
+                history.effects[key].append(moment)
             elif what == "kill":
                 history.killed[by] = moment
         return history

@@ -229,6 +229,7 @@ async def _report(world: World, counts: dict[str, int], drained: float) -> dict[
         "sagas_wrong": wrong_sagas,
         "runs_repeated": history.repeated_tasks(),
         "effects_repeated": history.repeated_effects(),
+        "effects_too_late": history.late,
         "refused_settlements": _logged(world, "queue.settlement_refused"),
         "refused_checkpoints": await _refused_checkpoints(world),
         "runs_cut_off": len(recovery),
@@ -328,7 +329,7 @@ def _tell(report: dict[str, Any], *, as_json: bool) -> int:
         f"twice   {report['runs_repeated']} runs of tasks, {report['effects_repeated']} effects of sagas under the "
         "same key\n"
         f"refused {report['refused_settlements']} settlements of tasks, {report['refused_checkpoints']} checkpoints of "
-        "sagas\n"
+        f"sagas, {report['effects_too_late']} effects of owners that had been replaced\n"
         f"back    {report['runs_cut_off']} runs cut off ran again after p50 {report['recovery_p50_seconds']} s, "
         f"p99 {report['recovery_p99_seconds']} s; the rest was done {report['drained_seconds']:.1f} s after the last "
         "event\n"
