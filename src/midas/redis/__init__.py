@@ -11,6 +11,7 @@ from midas.redis.connection import (
     reason_of,
 )
 from midas.redis.duties import LEASE_SECONDS, Duty, perform
+from midas.redis.lease import LeaseThread
 from midas.redis.scripts import Argument, Call, Script
 from midas.redis.sender import Sender
 from midas.redis.subscription import Subscription
@@ -22,6 +23,7 @@ __all__ = [
     "Availability",
     "Call",
     "Duty",
+    "LeaseThread",
     "Script",
     "Sender",
     "Subscription",

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import ResponseError
@@ -185,14 +185,13 @@ class SagaRuns(SagaOversight):
             self._news.due.set()  # somebody may wait for a place
         self._taken.discard(run)
 
-    def _hear_from_keeper(self, held: Held, lost: bool) -> None:  # noqa: FBT001 -- as the keeper calls it
+    def _hear_from_keeper(self, held: Held, heed: Callable[[Ownership], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._heed, held, lost)
+            self._loop.call_soon_threadsafe(self._tell, held, heed)
 
-    def _heed(self, held: Held, lost: bool) -> None:  # noqa: FBT001 -- see above
-        ownership = self._owned.get(held)
-        if ownership is not None:
-            (ownership.lose if lost else ownership.abort)()
+    def _tell(self, held: Held, heed: Callable[[Ownership], None]) -> None:
+        if (ownership := self._owned.get(held)) is not None:
+            heed(ownership)
 
     def _heed_abort(self, saga_id: str) -> None:
         for ownership in self._owned.values():

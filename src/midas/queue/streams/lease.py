@@ -1,33 +1,23 @@
-"""Keeps a reader's lease from a thread of its own, so that a blocked event loop does not lose what it holds.
+"""Keeps a reader's lease, which covers everything it holds, prefetched tasks included: to renew it is one command.
 
-One lease covers everything the reader holds, prefetched tasks included: to renew it is one command, however many there
-are. A handler that computes for a minute blocks the loop, not the thread. But a loop that lets a task run past its time
-and a whole lease more hangs: then the thread renews no more, and others take over.
+A handler that computes for a minute blocks the loop, not the thread. But a loop that lets a task run past its time and
+a whole lease more hangs: then the thread renews no more, and others take over.
 """
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Final, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
+from midas.redis import LeaseThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
     import redis
-    from redis.commands.core import Script as RegisteredScript
 
     from midas.redis import Availability, Call
 
-_RENEWALS_PER_LEASE: Final = 3
-"""Two may fail before the lease lapses."""
-_LONGEST_PAUSE_SECONDS: Final = 1.0
-"""How often it tries again while Redis is away."""
 
-
-class ReaderLease:
+class ReaderLease(LeaseThread[None]):
     """Renews one reader's lease while it is used as a context manager.
 
     Args:
@@ -49,45 +39,15 @@ class ReaderLease:
         hangs: Callable[[], bool],
         on_lapsed: Callable[[], None],
     ) -> None:
-        self._client = client
-        self._renew = renew
-        self._period = lease_seconds / _RENEWALS_PER_LEASE
-        self._availability = availability
+        super().__init__("reader lease", client, availability)
+        self._renew_reader = renew
         self._hangs = hangs
         self._on_lapsed = on_lapsed
-        self._script: RegisteredScript | None = None
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reader lease", daemon=True)
+        self._keep("the only one", None, lease_seconds)
 
-    def __enter__(self) -> Self:
-        """Start the thread."""
-        self._thread.start()
-        return self
+    def _renewal(self, _: Sequence[None], /) -> Call | None:
+        return None if self._hangs() else self._renew_reader()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """End the thread; the lease lapses."""
-        self._ended.set()
-        self._thread.join()
-        self._client.close()
-
-    def _run(self) -> None:
-        pause = self._period
-        while not self._ended.wait(pause):
-            pause = self._period
-            if not self._hangs() and not self._renew_once():
-                pause = min(_LONGEST_PAUSE_SECONDS, self._period)
-
-    def _renew_once(self) -> bool:
-        call = self._renew()
-        script = self._script = self._script or self._client.register_script(call.script.text)
-        try:
-            kept = script(keys=call.keys, args=call.arguments)
-        except (RedisError, OSError) as error:
-            self._availability.missed(error)
-            return False
-        self._availability.answered()
+    def _heard(self, _: Sequence[None], kept: int, /) -> None:
         if not kept:
             self._on_lapsed()
-        return True
