@@ -6,6 +6,7 @@ A package that has scripts keeps them in its folder ``lua``, one a file, and wha
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ class Script:
         """The Lua, with what the package's scripts share in front of it."""
         return _read(self.package, self.name)
 
+    @property
+    def sha(self) -> str:
+        """By which a server knows it."""
+        return _sha_of(self.package, self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -53,6 +59,11 @@ class Call:
 @cache
 def _read(package: str, name: str) -> str:
     return "\n".join(_included(_file(package, part)) for part in ("prelude", name))
+
+
+@cache
+def _sha_of(package: str, name: str) -> str:
+    return hashlib.sha1(_read(package, name).encode(), usedforsecurity=False).hexdigest()
 
 
 def _included(text: str) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
+
+from midas.redis.lines import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from redis.asyncio import Redis
-    from redis.commands.core import AsyncScript
 
     from midas.redis.connection import Availability
-    from midas.redis.scripts import Call, Script
+    from midas.redis.lines import Command
+    from midas.redis.scripts import Call
 
 
 class Sender:
@@ -25,9 +25,8 @@ class Sender:
     """
 
     def __init__(self, client: Redis, availability: Availability) -> None:
-        self._client = client
+        self._lines = Lines(client)
         self._availability = availability
-        self._registered: dict[Script, AsyncScript] = {}
 
     async def send(self, call: Call, *, within: float) -> Any:
         """Send a call and give the script's reply. A server that was restarted is taught the script again.
@@ -40,47 +39,51 @@ class Sender:
         Raises:
             QueueUnavailable: Redis is away.
         """
-        script = self._registered.get(call.script)
-        if script is None:
-            script = self._registered[call.script] = self._client.register_script(call.script.text)
-        return await self._availability.ask(
-            call.script.operation, lambda: script(keys=call.keys, args=call.arguments), within=within
+        (reply,) = await self._availability.ask(
+            call.script.operation, lambda: self._exchange(call), within=within
         )
+        return reply
 
-    async def send_beside(
-        self,
-        call: Call,
-        *,
-        before: Sequence[str | int | float] = (),
-        after: Sequence[str | int | float] = (),
-        within: float,
-    ) -> tuple[Any, Any]:
-        """Send a call and another command in one trip, on one connection; give the replies of both, the call's first.
+    async def send_when(self, woken_by: Command, call: Call, *, within: float) -> Any:
+        """Send a command that blocks until there is something to do, and the call behind it, in one trip.
+
+        The duration is not measured: it would drown those of other operations.
 
         Args:
-            call: What to do.
-            before: A command that goes first, such as one that blocks until there is something to do.
-            after: A command that goes last, such as ``WAIT`` or ``WAITAOF``. One of the two is given.
-            within: See ``send``. An operation that waits first is not measured: it would drown the others.
+            woken_by: What the server does first. Its reply is dropped.
+            call: What to do then.
+            within: See ``send``; longer than the command blocks.
 
         Raises:
             QueueUnavailable: Redis is away.
         """
-        script = self._client.register_script(call.script.text)
+        _, reply = await self._availability.ask(
+            "", lambda: self._exchange(call, before=(woken_by,)), within=within
+        )
+        return reply
 
-        async def both() -> Any:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                if before:
-                    pipeline.execute_command(*before)
-                await script(keys=call.keys, args=call.arguments, client=pipeline)
-                if after:
-                    pipeline.execute_command(*after)
-                return await pipeline.execute()
+    async def send_and(self, call: Call, then: Command, *, within: float) -> tuple[Any, Any]:
+        """Send a call and another command, such as ``WAIT``, on one connection; give the replies of both.
 
-        operation = "" if before else call.script.operation
-        try:
-            replies = await self._availability.ask(operation, both, within=within)
-        except NoScriptError:
-            # The server forgot its scripts after it was asked whether it knows this one.
-            replies = await self._availability.ask(operation, both, within=within)
-        return (replies[1], replies[0]) if before else (replies[0], replies[1])
+        Raises:
+            QueueUnavailable: Redis is away.
+        """
+        reply, confirmed = await self._availability.ask(
+            call.script.operation, lambda: self._exchange(call, after=(then,)), within=within
+        )
+        return reply, confirmed
+
+    async def _exchange(
+        self, call: Call, before: tuple[Command, ...] = (), after: tuple[Command, ...] = ()
+    ) -> list[Any]:
+        script = call.script
+        run: Command = ("EVALSHA", script.sha, len(call.keys), *call.keys, *call.arguments)
+        replies = await self._lines.exchange(*before, run, *after)
+        at = len(before)
+        if isinstance(replies[at], NoScriptError):
+            _, *again = await self._lines.exchange(("SCRIPT LOAD", script.text), run, *after)
+            replies[at:] = again
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply
+        return replies

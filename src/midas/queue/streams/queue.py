@@ -230,8 +230,7 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
     async def send_when_woken(self, call: Call, seconds: float) -> Any:
         """Send a worker's call once there may be something to take, or after so many seconds, in the same trip."""
         woken_by = ("BZPOPMIN", self.keys.marker, seconds)
-        reply, _ = await self._sender.send_beside(call, before=woken_by, within=seconds + SOCKET_SECONDS)
-        return reply
+        return await self._sender.send_when(woken_by, call, within=seconds + SOCKET_SECONDS)
 
     async def wake(self) -> None:
         """Wake one worker that waits; it finds nothing if there is nothing."""
@@ -256,8 +255,8 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
         call = self.calls.add(group)
         durability = self.config.durability
         if durability.is_wanted:
-            reply, confirmed = await self._sender.send_beside(
-                call, after=durability.wait_command, within=_ANSWER_SECONDS + durability.timeout
+            reply, confirmed = await self._sender.send_and(
+                call, durability.wait_command, within=_ANSWER_SECONDS + durability.timeout
             )
         else:
             reply, confirmed = await self.ask(call), ()
