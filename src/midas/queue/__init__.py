@@ -10,7 +10,6 @@ from midas.queue.errors import (
     Retry,
     TaskCancelled,
     UnreadableTask,
-    UnsafeServer,
 )
 from midas.queue.keeper import LeaseKeeper
 from midas.queue.keys import QueueKeys
@@ -28,6 +27,7 @@ from midas.queue.streams import (
     Worker,
 )
 from midas.queue.tasks import DeadTask, Task, TaskStatus
+from midas.redis import UnsafeServer
 
 __all__ = [
     "AITaskQueue",

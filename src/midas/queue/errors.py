@@ -7,10 +7,11 @@
     ├── UnreadableTask (ValueError)   an envelope that cannot be decoded: wrong bytes or a version from the future
     ├── QueueFull                     as many tasks wait as may: nothing was added
     ├── NotDurable                    added, but not yet on as many disks or replicas as were asked for
-    ├── UnsafeServer                  a Redis that may throw tasks away, or is too old
     └── TaskError
         ├── LeaseLost                 the task is somebody else's now, or done: the caller's result was not taken
         └── TaskCancelled             somebody did not want it any more
+
+``midas.redis.errors`` has those about the server, which sagas have, too.
 """
 
 from __future__ import annotations
@@ -56,10 +57,6 @@ class QueueFull(QueueError):  # noqa: N818 -- see above
 
 class NotDurable(QueueError):  # noqa: N818 -- see above
     """The tasks are in the queue, but Redis did not confirm in time that enough disks or replicas have them."""
-
-
-class UnsafeServer(QueueError):  # noqa: N818 -- see above
-    """The Redis server is set up so that tasks would be lost, or cannot do what the queue needs."""
 
 
 class Retry(Exception):  # noqa: N818 -- raised by handlers, to say what is to be done

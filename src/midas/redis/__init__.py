@@ -11,9 +11,11 @@ from midas.redis.connection import (
     reason_of,
 )
 from midas.redis.duties import LEASE_SECONDS, Duty, perform
+from midas.redis.errors import UnsafeServer
 from midas.redis.lease import LeaseThread
 from midas.redis.scripts import Argument, Call, Script
 from midas.redis.sender import Sender
+from midas.redis.server import check_server
 from midas.redis.subscription import Subscription
 
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     "Script",
     "Sender",
     "Subscription",
+    "UnsafeServer",
     "cancellations",
+    "check_server",
     "connect",
     "connect_from_thread",
     "end",

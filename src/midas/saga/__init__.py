@@ -1,5 +1,6 @@
 """Sagas on Redis: work in steps that survives the death of any process, and is undone where it cannot be finished."""
 
+from midas.redis import UnsafeServer
 from midas.saga.config import SagaConfig
 from midas.saga.current import StepRun, current_step
 from midas.saga.definition import Parallel, SagaStep, StepKind, Unit, Wait
@@ -41,6 +42,7 @@ __all__ = [
     "Terminal",
     "Transition",
     "Unit",
+    "UnsafeServer",
     "Wait",
     "current_step",
     "saga_names",

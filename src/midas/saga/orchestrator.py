@@ -31,7 +31,7 @@ else these wait, and the log says so (``saga.release_unregistered``).
 What Redis can lose. A checkpoint that was answered is as durable as Redis was told to be: with ``appendfsync everysec``
 a crash of the machine loses up to a second, with ``always`` nothing; a failover loses what the replica had not got. A
 saga that is set back by it runs steps again, under the same idempotency keys; one whose beginning is lost never was,
-and its caller has to begin it again under the same id. Memory must not be evicted (``maxmemory-policy noeviction``).
+and its caller has to begin it again under the same id. A server that may evict any key when memory is short is refused.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class SagaOrchestrator(SagaRecovery):
         Raises:
             InvalidContext: The context cannot be kept; nothing was begun.
             OrchestratorClosed: It was closed before the saga had ended; others go on with it.
+            UnsafeServer: Redis would lose sagas; nothing was begun.
             QueueUnavailable: Redis did not answer within two seconds. The saga may have been begun nevertheless, so
                 repeat with the same ``saga_id``.
         """
@@ -93,6 +94,7 @@ class SagaOrchestrator(SagaRecovery):
         Raises:
             InvalidContext: The context cannot be kept; nothing was begun.
             OrchestratorClosed: It was closed; nothing was begun.
+            UnsafeServer: Redis would lose sagas; nothing was begun.
             QueueUnavailable: Redis did not answer within two seconds; repeat with the same ``saga_id``.
         """
         saga_id = secrets.token_hex(12) if saga_id is None else check_id(saga_id)
@@ -105,6 +107,7 @@ class SagaOrchestrator(SagaRecovery):
         Raises:
             SagaUnknown: There is none.
             OrchestratorClosed: It was closed before; the saga goes on elsewhere.
+            UnsafeServer: Redis would lose sagas.
         """
         await self.open()
         woken = self._news.watch(saga_id)

@@ -32,6 +32,7 @@ class SagaRecovery(SagaRuns):
 
         Raises:
             OrchestratorClosed: It was closed.
+            UnsafeServer: Redis would lose sagas.
             QueueUnavailable: Redis did not answer.
         """
         await self.open()
@@ -46,6 +47,9 @@ class SagaRecovery(SagaRuns):
         """Take over sagas that need an owner, until told to stop or closed; while Redis is away, wait for it.
 
         What runs then goes on until ``aclose``.
+
+        Raises:
+            UnsafeServer: Redis would lose sagas.
         """
         looks = 0
         while not (stop.is_set() or self._closed):

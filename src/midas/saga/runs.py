@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import ResponseError
 
-from midas.redis import connect_from_thread
+from midas.redis import check_server, connect_from_thread
 from midas.saga.context import ContextCodec
 from midas.saga.definition import Definition
 from midas.saga.errors import OrchestratorClosed
@@ -21,6 +21,7 @@ from midas.saga.news import News
 from midas.saga.oversight import SagaOversight
 from midas.saga.ownership import Ownership
 from midas.saga.records import SagaRecord
+from midas.saga.store import ANSWER_SECONDS
 
 if TYPE_CHECKING:
     from botmetry import Telemetry
@@ -75,6 +76,7 @@ class SagaRuns(SagaOversight):
         self._keeper: SagaKeeper | None = None
         self._news = News(self._client, self._calls.keys.channel, self._availability, self._heed_abort)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._strangers: dict[str, int] = {}
         self._closed = False
         self._taken: set[asyncio.Task[SagaRecord]] = set()
@@ -83,27 +85,20 @@ class SagaRuns(SagaOversight):
         """Runs, and what is about to become one: ``aclose`` waits for them."""
 
     async def open(self) -> None:
-        """Start what renews leases; ``execute`` and ``recover`` do it by themselves.
+        """Look at the server, and start what renews leases; ``execute`` and ``recover`` do it by themselves.
 
         Raises:
             OrchestratorClosed: It was closed.
+            UnsafeServer: It would lose sagas; nothing was sent that it could lose.
             QueueUnavailable: Redis did not answer within two seconds.
         """
         if self._closed:
             raise OrchestratorClosed(self.config.name)
         if self._keeper is not None:
             return
-        self._loop = asyncio.get_running_loop()
-        client = connect_from_thread(self.config.redis_url)
-        self._keeper = SagaKeeper(
-            client, self._calls, self._availability, self.config.lease_seconds, self._hear_from_keeper
-        )
-        self._keeper.start()
-        self._news.start()
-        try:
-            await self._store.ask(self._calls.introduce())
-        except ResponseError as error:  # on a cluster the list of names may be another server's
-            self._telemetry.log.debug("saga.name_not_listed", saga=self.config.name, message=str(error))
+        if self._opening is None or self._opening.done():
+            self._opening = self._keep(asyncio.create_task(self._open()))
+        await asyncio.shield(self._opening)
 
     async def aclose(self) -> None:
         """Leave what runs to others, at once, and close the connections.
@@ -121,6 +116,24 @@ class SagaRuns(SagaOversight):
             self._keeper = None
         await self._news.aclose()
         await super().aclose()
+
+    async def _open(self) -> None:
+        await check_server(
+            self._client, self._availability, "sagas", needs_waitaof=False, within=ANSWER_SECONDS
+        )
+        try:
+            await self._store.ask(self._calls.introduce())
+        except ResponseError as error:  # on a cluster the list of names may be another server's
+            self._telemetry.log.debug("saga.name_not_listed", saga=self.config.name, message=str(error))
+        if self._closed:  # meanwhile
+            raise OrchestratorClosed(self.config.name)
+        self._loop = asyncio.get_running_loop()
+        client = connect_from_thread(self.config.redis_url)
+        self._keeper = SagaKeeper(
+            client, self._calls, self._availability, self.config.lease_seconds, self._hear_from_keeper
+        )
+        self._keeper.start()
+        self._news.start()
 
     async def _claim(self, saga_id: str, release: str) -> asyncio.Task[SagaRecord] | None:
         """Become a saga's owner and run it; None where it needs none, or somebody else was faster."""

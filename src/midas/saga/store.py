@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from midas.redis import Availability, Call
     from midas.saga.calls import Calls, Clock
 
-_ANSWER_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 2.0
 """Callers with a person waiting learn after two seconds that Redis is away."""
 _OWNER_SECONDS: Final = 2 * SOCKET_SECONDS
 _AT_ONCE: Final = 32
@@ -63,7 +63,7 @@ class Store:
         Raises:
             QueueUnavailable: Redis did not answer within two seconds; the move may have been made nevertheless.
         """
-        return await self._send(call, _ANSWER_SECONDS)
+        return await self._send(call, ANSWER_SECONDS)
 
     async def insist(self, call: Call, give_up: Callable[[], bool]) -> Any:
         """Send an owner's move until Redis answers: it may be sent again, and is refused if the saga is not ours.

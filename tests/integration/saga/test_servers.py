@@ -11,12 +11,14 @@ from redis.exceptions import MovedError
 from midas.redis import Availability, Sender
 from midas.saga import (
     NotPossible,
+    OrchestratorClosed,
     Parallel,
     SagaState,
     SagaStep,
     SagaUnknown,
     StepKind,
     Terminal,
+    UnsafeServer,
     Wait,
     saga_names,
 )
@@ -149,3 +151,49 @@ async def test_an_emptied_redis_is_the_end_of_its_sagas(orchestrate, redis, worl
         await asyncio.wait_for(running, 20)
     assert world.runs == []
     assert (await orchestrator.execute({})).state is SagaState.COMPLETED
+
+
+async def test_unsafe_servers_are_refused(orchestrate, redis, redis_url, world: World):
+    """Where any key may be thrown away no saga is begun, and none taken over; where only what expires is, they run."""
+    orchestrator = orchestrate([world.step("a")])
+    try:
+        await redis.config_set("maxmemory-policy", "allkeys-lfu")
+        for begin in (orchestrator.execute({}), orchestrator.start({}), orchestrator.recover()):
+            with pytest.raises(
+                UnsafeServer, match="maxmemory-policy allkeys-lfu.*, sagas included"
+            ) as refusal:
+                await begin
+            assert str(refusal.value).startswith(f"Redis at {redis_url.rpartition('@')[2]} ")
+        with pytest.raises(UnsafeServer):
+            await orchestrator.run_recovery(asyncio.Event())
+        assert await redis.keys() == []
+        assert world.runs == []
+        await redis.config_set("maxmemory-policy", "volatile-lru")
+        assert (await orchestrator.execute({})).state is SagaState.COMPLETED
+    finally:
+        await redis.config_set("maxmemory-policy", "noeviction")
+
+
+async def test_who_begins_at_once_looks_at_the_server_once(orchestrate, redis, world: World):
+    """Many sagas that are begun at the same moment make one look at the server, and one thread for all."""
+    before = (await redis.info("commandstats")).get("cmdstat_info", {"calls": 0})["calls"]
+    orchestrator = orchestrate([world.step("a")])
+    results = await asyncio.gather(*(orchestrator.execute({}) for _ in range(20)))
+    assert {result.state for result in results} == {SagaState.COMPLETED}
+    assert (await redis.info("commandstats"))["cmdstat_info"][
+        "calls"
+    ] == before + 2  # with the test's own first
+
+
+async def test_closing_while_the_server_is_looked_at_leaves_no_thread(orchestrate, redis, world: World):
+    """Who closes it in that moment has it closed: whoever began a saga is told, and nothing of it runs."""
+    orchestrator = orchestrate([world.step("a")])
+    running = asyncio.create_task(orchestrator.execute({}, saga_id="s"))
+    async with asyncio.timeout(20):
+        while orchestrator._opening is None:
+            await asyncio.sleep(0)
+    await orchestrator.aclose()
+    with pytest.raises(OrchestratorClosed):
+        await running
+    assert orchestrator._keeper is None
+    assert world.runs == []

@@ -123,8 +123,11 @@ async def test_unsafe_servers_are_refused(redis_url, redis):
             await redis.config_set("maxmemory-policy", policy)
             queue = TaskQueue(TaskQueueConfig(redis_url))
             if is_refused:
-                with pytest.raises(UnsafeServer, match=f"maxmemory-policy {policy}"):
+                with pytest.raises(
+                    UnsafeServer, match=f"maxmemory-policy {policy}.*, tasks included"
+                ) as refusal:
                     await queue.__aenter__()
+                assert str(refusal.value).startswith(f"Redis at {redis_url.rpartition('@')[2]} ")
             else:
                 async with queue:
                     assert (await queue.statistics()).added == 0

@@ -29,10 +29,9 @@ from midas.queue.streams.dead_letters import DeadLetters
 from midas.queue.streams.group_commit import GroupCommit
 from midas.queue.streams.keys import StreamKeys
 from midas.queue.streams.recovery import recover
-from midas.queue.streams.server import check_server
 from midas.queue.streams.statistics import Statistics, statistics_of
 from midas.queue.streams.task import NewTask
-from midas.redis import SOCKET_SECONDS, Availability, Sender, connect
+from midas.redis import SOCKET_SECONDS, Availability, Sender, check_server, connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +100,10 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
             UnsafeServer: It would lose tasks.
         """
         try:
-            await check_server(self.redis, self.availability, needs_waitaof=self.config.durability.local_disk)
+            needs_waitaof = self.config.durability.local_disk
+            await check_server(
+                self.redis, self.availability, "tasks", needs_waitaof=needs_waitaof, within=SOCKET_SECONDS
+            )
         except BaseException:
             await self.aclose()
             raise

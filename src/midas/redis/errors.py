@@ -1,0 +1,15 @@
+"""What is wrong with a Redis that answers; one that does not is ``midas.errors.QueueUnavailable``.
+
+::
+
+    QueueError
+    └── UnsafeServer      a Redis that may throw away what it is to keep, or is too old
+"""
+
+from __future__ import annotations
+
+from midas.errors import QueueError
+
+
+class UnsafeServer(QueueError):  # noqa: N818 -- named for what happened, as its relatives in midas.errors
+    """The Redis server is set up so that what it is to keep would be lost, or cannot do what is needed."""
