@@ -14,6 +14,7 @@ import time
 from botmetry import LogSettings, Telemetry
 from botmetry.telemetry.celery import CeleryState
 from botmetry.telemetry.queue import QueueState
+from botmetry.telemetry.saga import SagaCensus
 
 PAUSE_SECONDS = 0.2
 # More than the limit below: what a label with too many values does.
@@ -73,6 +74,11 @@ async def shelf() -> QueueState:
     return QueueState(ready=2, dead=1, oldest_age_seconds=1.5)
 
 
+async def book() -> SagaCensus:
+    """Say where the shop's sagas are: one stands still, and one waits for somebody to go on with it."""
+    return SagaCensus(running=1, suspended=1, overdue_seconds=2.5)
+
+
 async def work(telemetry: Telemetry) -> None:
     """Go on until cancelled."""
     seen = telemetry.counter("shop_shelves_total", "Looks at a shelf.", ("shelf",), series_limit=10)
@@ -93,6 +99,7 @@ async def main() -> None:
     telemetry = Telemetry(service="shop", version="1.4", log=LogSettings(output="none"))
     telemetry.celery.watch(broker)
     telemetry.queue.watch("parcels", shelf)
+    telemetry.saga.watch("order", book)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -169,6 +169,14 @@ INHIBITED = [
         True,
     ),
     (
+        "RedisConnectionErrors",
+        "critical",
+        "midas-bot",
+        "redis",
+        ("SagaNotTakenUp", "warning", "midas-bot", "saga"),
+        True,
+    ),
+    (
         "BotHighErrorRate",
         "critical",
         "midas-bot",
@@ -223,6 +231,27 @@ def test_inhibition(config: Path, tmp_path: Path, program: Callable[[str], str])
             wait_for(partial(_has_settled, url, target[0], inhibited))
 
 
+# A saga that could not be undone is told once, whichever service sees that it stands still; what else stands still
+# is another matter.
+STANDING_STILL = [
+    ({"saga": "purchase", "state": "compensation_failed"}, True),
+    ({"saga": "refund", "state": "compensation_failed"}, False),
+    ({"saga": "purchase", "state": "suspended"}, False),
+]
+
+
+@pytest.mark.parametrize(("labels", "inhibited"), STANDING_STILL)
+def test_a_failed_compensation_is_told_once(
+    config: Path, tmp_path: Path, labels: dict[str, str], inhibited: bool
+) -> None:
+    """While the failed attempt to undo a saga is told, it is not told again by another service that it stands there."""
+    with _running(config, tmp_path / "alertmanager") as url:
+        failed = _alert(("SagaCompensationFailed", "critical", "midas-worker", "saga"), saga="purchase")
+        stands = _alert(("SagaStandsStill", "critical", "midas-bot", "saga"), **labels)
+        _post(url, [failed, stands])
+        wait_for(partial(_has_settled, url, "SagaStandsStill", inhibited))
+
+
 def _has_settled(url: str, name: str, inhibited: bool) -> bool:
     found = [alert for alert in _listed(url, 2) or [] if alert["labels"]["alertname"] == name]
     return bool(found) and bool(found[0]["status"]["inhibitedBy"]) is inhibited
@@ -246,8 +275,9 @@ def _running(config: Path, folder: Path) -> Iterator[str]:
         process.wait(timeout=20)
 
 
-def _alert(labels: tuple[str, ...]) -> dict[str, Any]:
-    return {"labels": dict(zip(("alertname", "severity", "service", "component"), labels, strict=True))}
+def _alert(labels: tuple[str, ...], **more: str) -> dict[str, Any]:
+    named = zip(("alertname", "severity", "service", "component"), labels, strict=True)
+    return {"labels": {**dict(named), **more}}
 
 
 def _post(url: str, alerts: list[dict[str, Any]]) -> None:

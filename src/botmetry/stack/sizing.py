@@ -82,7 +82,8 @@ _OF_A_TARGET = 5
 """What Prometheus adds to each target: up and four series about the scrape."""
 
 # Labels whose values go together: a handler raises one or two kinds of errors, a category comes from one of two
-# methods, a table is touched by three statements, a task lives in one queue, an operation fails or it does not.
+# methods, a table is touched by three statements, a task lives in one queue, an operation fails or it does not, a
+# saga that is not over has six states.
 _PAIRED: Mapping[str, tuple[str, int]] = MappingProxyType(
     {
         "bot_errors_total": ("command", 2),
@@ -93,13 +94,16 @@ _PAIRED: Mapping[str, tuple[str, int]] = MappingProxyType(
         "queue_tasks_completed_total": ("task", 4),
         "queue_task_duration_seconds": ("task", 1),
         "redis_operations_total": ("operation", 2),
+        "saga_size": ("saga", 6),
         "celery_tasks_total": ("task", 4),
     }
 )
 
 ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "bot": frozenset({"bot", "transactions", "queue", "confirmations", "database", "redis", "runtime"}),
+        "bot": frozenset(
+            {"bot", "transactions", "queue", "saga", "confirmations", "database", "redis", "runtime"}
+        ),
         "worker": frozenset(
             {"ai", "transactions", "queue", "saga", "confirmations", "database", "redis", "celery", "runtime"}
         ),

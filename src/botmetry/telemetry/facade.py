@@ -163,7 +163,7 @@ class Telemetry(OwnMetrics):
         self.ai = Ai(workshop)
         self.transactions = Transactions(workshop)
         self.queue = Queue(workshop, self._probes)
-        self.saga = Saga(workshop)
+        self.saga = Saga(workshop, self._probes)
         self.confirmations = Confirmations(workshop, self._probes)
         self.database = Database(workshop, self._probes)
         self.redis = Redis(workshop, self._probes)

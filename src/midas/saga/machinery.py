@@ -112,12 +112,13 @@ class Machinery:
     def _conclude(self, ownership: Ownership) -> None:
         record, telemetry = ownership.record, self.telemetry
         outcome = _OUTCOMES.get(record.state)  # as of the last checkpoint that was taken
-        if outcome is None:
-            telemetry.saga.left(self.name)
-            if ownership.lost:
-                telemetry.log.warning("saga.ownership_lost", saga=self.name, epoch=record.epoch)
-        else:
+        if outcome is not None:
             telemetry.saga.finished(self.name, outcome)
+        elif ownership.lost:
+            telemetry.saga.lost(self.name)
+            telemetry.log.warning("saga.ownership_lost", saga=self.name, epoch=record.epoch)
+        else:
+            telemetry.saga.left(self.name)
         if outcome == "failed":
             steps = [name for name, step in record.steps.items() if step.is_not_undone]
             telemetry.log.error("saga.compensation_failed", saga=self.name, steps=steps, message=record.error)

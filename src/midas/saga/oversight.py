@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 import msgspec
 
 from botmetry import LogSettings, Telemetry
+from botmetry.telemetry.saga import SagaCensus
 from midas.redis import Availability, Sender, connect
 from midas.saga.calls import Calls, Change, Held
 from midas.saga.config import SagaConfig
@@ -15,7 +16,7 @@ from midas.saga.context import ContextCodec, unpack_any
 from midas.saga.errors import NotPossible, SagaUnknown
 from midas.saga.keys import NAMES, check_id
 from midas.saga.records import SagaRecord, SagaView, StepRecord, parse_transition
-from midas.saga.states import SagaState, StepState
+from midas.saga.states import ENDED, SagaState, StepState
 from midas.saga.store import Store
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class SagaOversight:
 
     Args:
         config: Of which the address, the name and the times are used.
-        telemetry: Where decisions are logged; None for nowhere.
+        telemetry: Where decisions are logged, and where each scrape shows the ``census`` until this is closed; None for
+            nowhere.
         clock: For tests: the time in seconds since 1970. None takes the Redis server's.
         availability: Another client's of the same Redis, so that an outage is reported once; None for an own one.
         sender: For tests: what sends the calls of scripts instead of a client of our own.
@@ -62,6 +64,7 @@ class SagaOversight:
         self._store = Store(
             sender or Sender(self._client, self._availability), self._availability, self._calls, clock
         )
+        self._unwatch = self._telemetry.saga.watch(self.config.name, self.census)
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,6 +76,7 @@ class SagaOversight:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self._unwatch()
         await self._client.aclose()
 
     async def show(self, saga_id: str) -> SagaView:
@@ -120,6 +124,18 @@ class SagaOversight:
         )
         counts.update((flat[i].decode(), int(flat[i + 1])) for i in range(0, len(flat), 2))
         return counts | {f"in:{state}": size for state, size in zip(SagaState, sizes, strict=True)}
+
+    async def census(self) -> SagaCensus:
+        """Count the sagas of this name that are not over, and find the one that has waited longest for an owner.
+
+        Raises:
+            QueueUnavailable: Redis did not answer within two seconds.
+        """
+        (_, sizes), overdue = await asyncio.gather(self._store.ask(self._calls.measure()), self._overdue())
+        counts = {
+            state.lower(): size for state, size in zip(SagaState, sizes, strict=True) if state not in ENDED
+        }
+        return SagaCensus(**counts, overdue_seconds=overdue)
 
     async def abort(self, saga_id: str, reason: str = "", *, force: bool = False) -> None:
         """Have a saga undone: whoever owns it stops what it does, and turns back. Comes back before it is undone.
@@ -234,6 +250,22 @@ class SagaOversight:
         }
         fields: dict[str, Argument] = {"error": f"{record.error} (resolved: {note or 'by hand'})"}
         await self._mend(record, Change(steps=steps, fields=fields, state=state), "resolved")
+
+    async def _overdue(self) -> float:
+        """Seconds that the most overdue saga has waited, of whichever release: nobody here may know its steps."""
+        known = (await self._store.ask(self._calls.due([], 0)))[2]
+        releases = [release.decode() for release in known]
+        firsts = (await self._store.ask(self._calls.due(releases, 1)))[3] if releases else []
+        found = await asyncio.gather(
+            *(
+                self._store.ask(self._calls.look(ids[0].decode(), release, lines=0))
+                for release, ids in zip(releases, firsts, strict=True)
+                if ids
+            )
+        )
+        # One that found an owner in between is due in the future again, or not at all.
+        late: list[float] = [now - float(due) for now, due, *_ in found if due]
+        return max([0.0, *late]) / 1000
 
     async def _read(self, saga_id: str) -> SagaRecord:
         return (await self._look(saga_id, 0))[0]

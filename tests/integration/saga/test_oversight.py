@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from botmetry.telemetry.saga import SagaCensus
 from midas.saga import (
     NotPossible,
     SagaConfig,
     SagaOversight,
     SagaState,
+    SagaStep,
     SagaUnknown,
     StepKind,
     StepState,
     Terminal,
+    Wait,
     saga_names,
 )
 
@@ -120,6 +123,70 @@ async def test_lists_are_by_state_and_by_time(orchestrate, oversight, world, red
     assert await saga_names(redis) == ["order"]
     counts = await oversight.statistics()
     assert (counts["started"], counts["in:COMPLETED"], counts["in:IDLE"]) == (5, 3, 1)
+
+
+def shown(telemetry, name):
+    """What a scrape shows of one metric, by its labels but the saga's name."""
+    lines = [line for line in telemetry.render().decode().splitlines() if line.startswith(name + "{")]
+    return {line[len(name) :].rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+
+
+async def test_a_scrape_shows_what_stands_still(orchestrate, oversight, world, telemetry):
+    """Redis is asked: 0 before the first, 1 as long as nobody has decided, and nothing once nobody watches."""
+    world.always_fails("b", NO)
+    steps = [world.step("a", kind=StepKind.PIVOT, undone=False), world.step("b", undone=False)]
+    orchestrator = orchestrate(steps)
+    suspended = '{saga="order",state="suspended"}'
+    await telemetry.refresh()
+    assert set(shown(telemetry, "saga_size").values()) == {0.0}
+    assert len(shown(telemetry, "saga_size")) == 6
+
+    await orchestrator.execute({}, saga_id="s")
+    assert await oversight.census() == SagaCensus(suspended=1)
+    await telemetry.refresh()
+    assert shown(telemetry, "saga_size")[suspended] == 1.0
+
+    await oversight.resolve("s")
+    await telemetry.refresh()
+    assert shown(telemetry, "saga_size")[suspended] == 0.0
+    await orchestrator.aclose()
+    await telemetry.refresh()
+    assert shown(telemetry, "saga_size") == shown(telemetry, "saga_overdue_seconds") == {}
+
+
+async def test_a_saga_whose_steps_nobody_has_becomes_overdue(orchestrate, world, telemetry, clock):
+    """It is as overdue as the clock says, seen by a process that cannot run it, until one that can takes it up."""
+    former, current = [world.step("a")], [world.step("b")]
+    began = orchestrate(former, clock=clock)
+    await began.start({}, saga_id="s")
+    await began.aclose()
+    other = orchestrate(current, clock=clock, version=2)
+    clock.advance(90)
+    assert await other.recover() == 0
+    await telemetry.refresh()
+    assert shown(telemetry, "saga_overdue_seconds") == {'{saga="order"}': 90.0}
+
+    heir = orchestrate(current, clock=clock, version=2, older={1: former})
+    assert await heir.recover() == 1
+    assert await heir.census() == SagaCensus()
+
+
+async def test_what_sleeps_or_has_an_owner_is_not_overdue(orchestrate, clock):
+    """Only what is due counts: a saga that sleeps counts once its sleep is over, one that runs when its lease is."""
+    seen = []
+
+    async def look(_):
+        seen.append(await orchestrator.census())
+
+    orchestrator = orchestrate([SagaStep("look", look, None), Wait("nap", 60.0)], clock=clock)
+    await orchestrator.start({}, saga_id="s")
+    clock.advance(5)
+    assert await orchestrator.census() == SagaCensus(idle=1, overdue_seconds=5.0)
+    await orchestrator.recover()
+    assert seen == [SagaCensus(running=1)]
+    assert await orchestrator.census() == SagaCensus(waiting=1)
+    clock.advance(70)
+    assert await orchestrator.census() == SagaCensus(waiting=1, overdue_seconds=10.0)
 
 
 async def test_what_ended_is_kept_for_its_time(orchestrate, oversight, world, redis):

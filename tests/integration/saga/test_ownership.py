@@ -47,8 +47,8 @@ def _door():
     return Door()
 
 
-async def test_an_owner_that_wakes_up_too_late_can_write_nothing(orchestrate, door, clock):
-    """Its step ran under the key of the one who took over; its checkpoint is refused, and it does not go on."""
+async def test_an_owner_that_wakes_up_too_late_can_write_nothing(orchestrate, door, clock, telemetry):
+    """Its step ran under the key of the one who took over; its checkpoint is refused and counted, and it stops."""
     after = []
     steps = [SagaStep("a", door, None), SagaStep("b", lambda _: after.append(current_step().epoch), None)]
     sleeper, heir = orchestrate(steps, clock=clock), orchestrate(steps, clock=clock)
@@ -70,6 +70,7 @@ async def test_an_owner_that_wakes_up_too_late_can_write_nothing(orchestrate, do
     ]
     assert after == [2]
     assert (await heir.statistics())["refused"] == 1
+    assert 'saga_ownership_lost_total{saga="order"} 1.0' in telemetry.render().decode()
     assert (await heir.show("s")).history == ended.history
     assert [line.state for line in ended.history if line.step == "a"] == [
         "EXECUTING",

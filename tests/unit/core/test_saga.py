@@ -7,6 +7,7 @@ import json
 import pytest
 
 from botmetry import LogSettings, Telemetry
+from botmetry.telemetry.saga import SagaCensus
 
 
 @pytest.fixture(name="telemetry")
@@ -52,6 +53,72 @@ def test_a_saga_that_moves_is_in_progress_in_one_process_and_started_once(teleme
 
     assert samples(other, "saga_in_progress") == {'saga_in_progress{saga="purchase"}': 0.0}
     assert samples(other, "saga_started_total") == {}
+
+
+async def test_what_the_store_says_is_shown_at_each_scrape(telemetry):
+    """Every state of a saga that is not over has its number, 0 too; while the store is silent nothing old is shown."""
+    found: list[SagaCensus | Exception] = [
+        SagaCensus(running=2, suspended=1, overdue_seconds=7.5),
+        ConnectionError("gone"),
+        SagaCensus(),
+    ]
+
+    async def probe() -> SagaCensus:
+        said = found.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    undo = telemetry.saga.watch("purchase", probe)
+    assert samples(telemetry, "saga_started_total") == {'saga_started_total{saga="purchase"}': 0.0}
+    await telemetry.refresh()
+    states = ("idle", "running", "waiting", "compensating", "suspended", "compensation_failed")
+    numbers = dict.fromkeys(states, 0.0) | {"running": 2.0, "suspended": 1.0}
+    assert samples(telemetry, "saga_size") == {
+        f'saga_size{{saga="purchase",state="{state}"}}': number for state, number in numbers.items()
+    }
+    assert samples(telemetry, "saga_overdue_seconds") == {'saga_overdue_seconds{saga="purchase"}': 7.5}
+
+    await telemetry.refresh()
+    assert samples(telemetry, "saga_size") == samples(telemetry, "saga_overdue_seconds") == {}
+    failures = samples(telemetry, "telemetry_errors_total")
+    assert failures['telemetry_errors_total{component="saga.watch.purchase"}'] == 1.0
+    await telemetry.refresh()
+    assert set(samples(telemetry, "saga_size").values()) == {0.0}
+    assert samples(telemetry, "saga_overdue_seconds") == {'saga_overdue_seconds{saga="purchase"}': 0.0}
+
+    undo()
+    await telemetry.refresh()
+    assert samples(telemetry, "saga_size") == {}
+
+
+async def test_who_watches_last_is_asked(telemetry):
+    """A second probe for a name replaces the first, whose undo then changes nothing."""
+
+    async def first() -> SagaCensus:
+        return SagaCensus(idle=1)
+
+    async def second() -> SagaCensus:
+        return SagaCensus(idle=2)
+
+    undo = telemetry.saga.watch("purchase", first)
+    telemetry.saga.watch("purchase", second)
+    undo()
+    await telemetry.refresh()
+    assert samples(telemetry, "saga_size")['saga_size{saga="purchase",state="idle"}'] == 2.0
+
+
+def test_a_saga_that_was_taken_over_is_counted(telemetry):
+    """It is in progress here no more, and the counter of such sagas exists with 0 from the first one begun."""
+    telemetry.saga.started("purchase")
+    assert samples(telemetry, "saga_ownership_lost_total") == {
+        'saga_ownership_lost_total{saga="purchase"}': 0.0
+    }
+    telemetry.saga.lost("purchase")
+    assert samples(telemetry, "saga_ownership_lost_total") == {
+        'saga_ownership_lost_total{saga="purchase"}': 1.0
+    }
+    assert samples(telemetry, "saga_in_progress") == {'saga_in_progress{saga="purchase"}': 0.0}
 
 
 def test_steps_and_compensations_are_counted_by_outcome(telemetry):

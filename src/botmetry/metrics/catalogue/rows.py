@@ -31,8 +31,8 @@ def counter(name: str, labels: tuple[str, ...], text: str) -> Row:
 def gauge(name: str, labels: tuple[str, ...], text: str, *, across: Across = "sum") -> Row:
     """Write down a gauge.
 
-    One that is no sum over processes says so. Queues, workers and confirmations are counted in the store that all
-    processes share, by whichever was scraped last; users are counted once, whoever served them.
+    One that is no sum over processes says so. Queues, sagas, workers and confirmations are counted in the store that
+    all processes share, by whichever was scraped last; users are counted once, whoever served them.
     """
     return Row(name, "gauge", text, labels, across=across)
 

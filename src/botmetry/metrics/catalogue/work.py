@@ -58,6 +58,23 @@ SAGA: Final[Rows] = (
         "Steps undone, or not: one that fails leaves the world half changed.",
     ),
     gauge("saga_in_progress", ("saga",), "Sagas that a living process works on."),
+    counter(
+        "saga_ownership_lost_total",
+        ("saga",),
+        "Sagas taken over from a process that lives: what it still says of them is refused.",
+    ),
+    gauge(
+        "saga_size",
+        ("saga", "state"),
+        "Sagas not over: idle, running, waiting, compensating; suspended, compensation_failed need a person.",
+        across="latest",
+    ),
+    gauge(
+        "saga_overdue_seconds",
+        ("saga",),
+        "How long the most overdue saga has waited for an owner; 0 when none does.",
+        across="latest",
+    ),
 )
 
 CELERY: Final[Rows] = (

@@ -11,6 +11,7 @@ from botmetry.stack.rulebook import Rulebook
 __all__ = ["sagas"]
 
 _FAILED = "error|timeout"
+_STANDING_STILL = "suspended|compensation_failed"
 _CHOSEN = {"saga": "$saga"}
 
 # Where the log and the traces tell more.
@@ -19,6 +20,9 @@ _STEPS = Story("saga.step_finished", "saga.step", "step")
 _FAILED_STEPS = Story("saga.step_finished", "saga.step", "step", failed=True)
 _UNDOING = Story("saga.compensation_finished", "saga.compensation", "step")
 _NOT_UNDONE = Story("saga.compensation_finished", "saga.compensation", "step", failed=True)
+_LOST = Story("saga.ownership_lost", "", "saga")
+_SUSPENDED = Story("saga.suspended", "", "saga")
+_STRANGERS = Story("saga.release_unregistered", "", "saga")
 
 
 def sagas(rules: Rulebook) -> Board:
@@ -33,6 +37,8 @@ def sagas(rules: Rulebook) -> Board:
         .choose("saga", "Saga", f'label_values({m.saga_started_total.name}{{service=~"$service"}}, saga)')
         .row(
             "Is it fine?",
+            standing_still(rules),
+            overdue(rules),
             not_undone(rules),
             failed_share(),
             under_way(),
@@ -40,46 +46,69 @@ def sagas(rules: Rulebook) -> Board:
             completed_share(),
             slowest_step(),
         )
-        .row("From start to end", balance(), outcomes(), in_progress(rules))
+        .row(
+            "From start to end",
+            balance(),
+            outcomes(),
+            in_progress(rules),
+            states(),
+            waits_for_an_owner(rules),
+            ownership_lost(),
+        )
         .row("Steps", step_outcomes(), failed_steps(), step_times(), step_time_spread())
         .row("Undoing", compensations(), failed_compensations(rules))
     )
+
+
+def standing_still(rules: Rulebook) -> Panel:
+    query = Query(f"sum({level(m.saga_size, 'saga', 'state', state=_STANDING_STILL, **_CHOSEN)})")
+    says = "Sagas that wait for a person: they can go neither on nor back."
+    line = line_of(rules, "SagaStandsStill")
+    return number("Standing still", says, "short", query, line=line, width=6)
+
+
+def overdue(rules: Rulebook) -> Panel:
+    query = Query(level(m.saga_overdue_seconds, **_CHOSEN))
+    says = "How long the most overdue saga has waited for a process that takes it up."
+    line = line_of(rules, "SagaNotTakenUp")
+    return number("Most overdue", says, "s", query, line=line, width=6)
 
 
 def not_undone(rules: Rulebook) -> Panel:
     query = Query(rate(m.saga_compensations_total, outcome="error|timeout|cancelled", **_CHOSEN))
     says = "Attempts to undo a step that failed, a second. Any leaves the world half changed."
     line = line_of(rules, "SagaCompensationFailed")
-    return number("Not undone", says, "ops", query, line=line, empty="0")
+    return number("Not undone", says, "ops", query, line=line, empty="0", width=6)
 
 
 def failed_share() -> Panel:
     finished = m.saga_finished_total
     share = ratio(rate(finished, outcome="failed", **_CHOSEN), rate(finished, **_CHOSEN))
     says = "Share of sagas that ended neither completed nor undone."
-    return number("Failed", says, "percentunit", Query(share))
+    return number("Failed", says, "percentunit", Query(share), width=6)
 
 
 def under_way() -> Panel:
     query = Query(level(m.saga_in_progress, **_CHOSEN))
-    return number("Under way", "Sagas that a living process works on.", "short", query, empty="0")
+    says = "Sagas that a living process works on."
+    return number("Under way", says, "short", query, empty="0", width=6)
 
 
 def ended() -> Panel:
     query = Query(rate(m.saga_finished_total, **_CHOSEN))
-    return number("Ended", "Sagas that ended, whichever way, a second.", "ops", query, empty="0")
+    return number("Ended", "Sagas that ended, whichever way, a second.", "ops", query, empty="0", width=6)
 
 
 def completed_share() -> Panel:
     finished = m.saga_finished_total
     share = ratio(rate(finished, outcome="completed", **_CHOSEN), rate(finished, **_CHOSEN))
     says = "Share of sagas that did all of their steps; the others were undone or failed."
-    return number("Completed", says, "percentunit", Query(share))
+    return number("Completed", says, "percentunit", Query(share), width=6)
 
 
 def slowest_step() -> Panel:
     query = Query(f"max({quantile(0.95, m.saga_step_duration_seconds, 'saga', 'step', **_CHOSEN)})")
-    return number("Slowest step p95", "Of the step that takes longest.", "s", query)
+    return number("Slowest step p95", "Of the step that takes longest.", "s", query, width=6)
 
 
 def balance() -> Panel:
@@ -104,6 +133,25 @@ def in_progress(rules: Rulebook) -> Panel:
     says = "A floor that never goes back to 0 on a quiet day is a saga that hangs."
     line = line_of(rules, "SagaNotFinishing")
     return lines("In progress", says, "short", query, line=line, story=_SAGAS)
+
+
+def states() -> Panel:
+    query = Query(level(m.saga_size, "saga", "state", **_CHOSEN), "{{saga}} {{state}}")
+    says = "Those not over, as Redis has them. Every watcher sees the same, so the largest is shown, not the sum."
+    return lines("Sagas by state", says, "short", query, story=_SUSPENDED)
+
+
+def waits_for_an_owner(rules: Rulebook) -> Panel:
+    query = Query(level(m.saga_overdue_seconds, "saga", **_CHOSEN), "{{saga}}")
+    says = "A straight climb: nobody recovers, or no process has the steps that the saga was begun with."
+    line = line_of(rules, "SagaNotTakenUp")
+    return lines("Wait for an owner", says, "s", query, line=line, story=_STRANGERS)
+
+
+def ownership_lost() -> Panel:
+    query = Query(rate(m.saga_ownership_lost_total, "saga", **_CHOSEN), "{{saga}}")
+    says = "Sagas taken over from a process that lives, but was slower than its lease. It can write nothing more."
+    return lines("Ownership lost", says, "ops", query, story=_LOST)
 
 
 def step_outcomes() -> Panel:
