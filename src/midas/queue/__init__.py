@@ -5,7 +5,6 @@ from midas.queue.errors import (
     GiveUp,
     InvalidTask,
     LeaseLost,
-    NotDurable,
     QueueFull,
     Retry,
     TaskCancelled,
@@ -16,7 +15,6 @@ from midas.queue.keys import QueueKeys
 from midas.queue.streams import (
     Batch,
     DeadLetter,
-    Durability,
     Limit,
     NewTask,
     Statistics,
@@ -27,7 +25,7 @@ from midas.queue.streams import (
     Worker,
 )
 from midas.queue.tasks import DeadTask, Task, TaskStatus
-from midas.redis import UnsafeServer
+from midas.redis import Durability, NotDurable, UnsafeServer
 
 __all__ = [
     "AITaskQueue",

@@ -6,7 +6,6 @@
     ├── InvalidTask (ValueError)      a task that cannot be enqueued: nothing was sent
     ├── UnreadableTask (ValueError)   an envelope that cannot be decoded: wrong bytes or a version from the future
     ├── QueueFull                     as many tasks wait as may: nothing was added
-    ├── NotDurable                    added, but not yet on as many disks or replicas as were asked for
     └── TaskError
         ├── LeaseLost                 the task is somebody else's now, or done: the caller's result was not taken
         └── TaskCancelled             somebody did not want it any more
@@ -53,10 +52,6 @@ class QueueFull(QueueError):  # noqa: N818 -- see above
         )
         self.queue = queue
         self.most = most
-
-
-class NotDurable(QueueError):  # noqa: N818 -- see above
-    """The tasks are in the queue, but Redis did not confirm in time that enough disks or replicas have them."""
 
 
 class Retry(Exception):  # noqa: N818 -- raised by handlers, to say what is to be done

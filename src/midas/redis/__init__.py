@@ -10,8 +10,9 @@ from midas.redis.connection import (
     pool_state,
     reason_of,
 )
+from midas.redis.durability import Durability
 from midas.redis.duties import LEASE_SECONDS, Duty, perform
-from midas.redis.errors import UnsafeServer
+from midas.redis.errors import NotDurable, UnsafeServer
 from midas.redis.lease import LeaseThread
 from midas.redis.scripts import Argument, Call, Script
 from midas.redis.sender import Sender
@@ -24,8 +25,10 @@ __all__ = [
     "Argument",
     "Availability",
     "Call",
+    "Durability",
     "Duty",
     "LeaseThread",
+    "NotDurable",
     "Script",
     "Sender",
     "Subscription",

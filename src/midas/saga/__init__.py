@@ -1,6 +1,6 @@
 """Sagas on Redis: work in steps that survives the death of any process, and is undone where it cannot be finished."""
 
-from midas.redis import UnsafeServer
+from midas.redis import Durability, NotDurable, UnsafeServer
 from midas.saga.config import SagaConfig
 from midas.saga.current import StepRun, current_step
 from midas.saga.definition import Parallel, SagaStep, StepKind, Unit, Wait
@@ -20,7 +20,9 @@ from midas.saga.records import SagaResult, SagaView, StepRecord, Transition
 from midas.saga.states import SagaState, StepState
 
 __all__ = [
+    "Durability",
     "InvalidContext",
+    "NotDurable",
     "NotPossible",
     "OrchestratorClosed",
     "OwnershipLost",

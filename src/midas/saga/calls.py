@@ -66,6 +66,7 @@ class Calls:
 
     def __init__(self, config: SagaConfig, clock: Clock | None) -> None:
         self.keys = SagaKeys(config.name)
+        self.durability = config.durability
         self._common = self.keys.common
         self._config = config
         self._clock = clock

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
+from midas.redis import Durability
 from midas.saga.errors import SagaDefinitionError
 
 
@@ -31,6 +32,9 @@ class SagaConfig:
         grace_seconds: Seconds that an action has to end once it is told to stop.
         retention: Seconds that a saga is kept, and its id known, after it ended.
         history_limit: Transitions kept of each saga, the latest.
+        durability: How many disks and replicas must know of a pivot's intent before the pivot begins, so that after a
+            failover, too, nobody turns back although it may have happened. An attempt of which they do not know in
+            time fails with ``NotDurable`` and without an effect; it is tried again as after any other error.
     """
 
     redis_url: str = "redis://localhost:6379/0"
@@ -49,12 +53,13 @@ class SagaConfig:
     grace_seconds: float = 5.0
     retention: float = 7 * 86_400.0
     history_limit: int = 500
+    durability: Durability = field(default_factory=Durability)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for setting in fields(self):
+            value = getattr(self, setting.name)
             if isinstance(value, int | float) and not (math.isfinite(value) and value >= 0):
-                raise SagaDefinitionError(f"{field.name} is a number from 0 on and not {value!r}")
+                raise SagaDefinitionError(f"{setting.name} is a number from 0 on and not {value!r}")
         for name in (
             "lease_seconds",
             "retention",

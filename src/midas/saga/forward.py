@@ -108,6 +108,8 @@ class Forward:
         )
         with shared.telemetry.saga.step(shared.name, step.name) as operation:
             operation.set(attempt=attempt)
+            if step.kind is StepKind.PIVOT:
+                await own.confirm()
             return await call.make(own, shared.codec)
 
     async def _done(self, step: SagaStep, produced: Produced, *, alone: bool) -> None:

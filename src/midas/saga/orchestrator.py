@@ -31,7 +31,8 @@ else these wait, and the log says so (``saga.release_unregistered``).
 What Redis can lose. A checkpoint that was answered is as durable as Redis was told to be: with ``appendfsync everysec``
 a crash of the machine loses up to a second, with ``always`` nothing; a failover loses what the replica had not got. A
 saga that is set back by it runs steps again, under the same idempotency keys; one whose beginning is lost never was,
-and its caller has to begin it again under the same id. A server that may evict any key when memory is short is refused.
+and its caller has to begin it again under the same id. ``SagaConfig.durability`` has a pivot wait until
+replicas know that it may happen. A server that may evict any key when memory is short is refused.
 """
 
 from __future__ import annotations

@@ -148,6 +148,15 @@ class Ownership:
                 raise Halt
             self._apply(change)
 
+    async def confirm(self) -> None:
+        """Wait until as much of Redis as the settings say has what was written.
+
+        Raises:
+            NotDurable: It did not come to that in time.
+            QueueUnavailable: Redis is away, and this process is leaving.
+        """
+        await self._store.confirm(self.held, lambda: self.leaving or self.lost)
+
     async def _send(self, change: Change) -> bool:
         """Send a change; say whether it was written, or else an abort goes first."""
         if self.lost:

@@ -119,7 +119,11 @@ class SagaRuns(SagaOversight):
 
     async def _open(self) -> None:
         await check_server(
-            self._client, self._availability, "sagas", needs_waitaof=False, within=ANSWER_SECONDS
+            self._client,
+            self._availability,
+            "sagas",
+            needs_waitaof=self.config.durability.local_disk,
+            within=ANSWER_SECONDS,
         )
         try:
             await self._store.ask(self._calls.introduce())

@@ -87,6 +87,17 @@ def test_what_redis_confirms_is_compared_with_what_was_asked(durability, confirm
     assert durability.is_reached(confirmed) is is_reached
 
 
+@pytest.mark.parametrize(
+    "impossible",
+    [{"replicas": -1}, {"replicas": 1.5}, {"replicas": True}, {"timeout": 0.0}, {"timeout": math.inf}],
+)
+def test_impossible_durabilities_are_refused(impossible):
+    """Redis takes a timeout of 0 for one without an end."""
+    (name,) = impossible
+    with pytest.raises(ValueError, match=f"^{name} is "):
+        Durability(**impossible)
+
+
 def test_pauses_grow_and_are_capped_whatever_the_number_of_retries():
     """The limit of the pause doubles up to the cap, and a thousand retries do not overflow."""
     config = TaskQueueConfig(retry_seconds=1.0, longest_retry_seconds=60.0)

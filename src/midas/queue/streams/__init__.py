@@ -1,6 +1,6 @@
 """Tasks on Redis Streams: the queue, its workers, and nothing of what the tasks are about."""
 
-from midas.queue.streams.config import Durability, Limit, TaskPriority, TaskQueueConfig
+from midas.queue.streams.config import Limit, TaskPriority, TaskQueueConfig
 from midas.queue.streams.dead_letters import DeadLetter
 from midas.queue.streams.handlers import Batch
 from midas.queue.streams.queue import TaskQueue
@@ -11,7 +11,6 @@ from midas.queue.streams.worker import Worker
 __all__ = [
     "Batch",
     "DeadLetter",
-    "Durability",
     "Limit",
     "NewTask",
     "Statistics",

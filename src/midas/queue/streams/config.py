@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
 from midas.queue.errors import InvalidTask
 from midas.queue.tasks import milliseconds
+from midas.redis import Durability
 
 _GROUP_CHARACTERS: Final = 64
 MOST_RETRIES: Final = 1_000
@@ -55,48 +56,6 @@ class Limit:
         """Concurrency or 0, ms between two starts or 0, ms that may be caught up with."""
         interval = 0.0 if self.per_second is None else 1000 / self.per_second
         return self.concurrency or 0, interval, interval * (self.burst - 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Durability:
-    """When a task counts as added.
-
-    Redis answers before it has written to disk or to a replica. With ``appendfsync everysec`` a crash of the machine
-    can take the last second along, and a failover whatever the new master had not received. Whoever cannot bear that
-    waits here: an ``add`` returns when so many have the task.
-
-    Attributes:
-        replicas: Replicas that must have received it (``WAIT``).
-        local_disk: Whether the master must have synced it to its append-only file (``WAITAOF``, Redis 7.2 and later).
-        timeout: Seconds after which ``NotDurable`` is raised. The task is in the queue nevertheless.
-    """
-
-    replicas: int = 0
-    local_disk: bool = False
-    timeout: float = 1.0
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether there is anything to wait for."""
-        return self.replicas > 0 or self.local_disk
-
-    @property
-    def wait_command(self) -> tuple[str | int, ...]:
-        """The Redis command that waits."""
-        patience = round(self.timeout * 1000)
-        if self.local_disk:
-            return ("WAITAOF", 1, self.replicas, patience)
-        return ("WAIT", self.replicas, patience)
-
-    def is_reached(self, confirmed: int | Sequence[int]) -> bool:
-        """Whether what Redis confirmed is enough: replicas, or local disks and replicas' disks."""
-        if isinstance(confirmed, int):
-            return confirmed >= self.replicas
-        disks, replicas = confirmed
-        return disks >= 1 and replicas >= self.replicas
-
-    def __str__(self) -> str:
-        return f"{'its disk and ' if self.local_disk else ''}{self.replicas} replicas"
 
 
 @dataclass(frozen=True, slots=True)

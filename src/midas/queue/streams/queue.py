@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from botmetry import LogSettings, QueueState, Telemetry
 from midas.queue.completions import Completions
-from midas.queue.errors import NotDurable, QueueFull
+from midas.queue.errors import QueueFull
 from midas.queue.streams.additions import addition_of
 from midas.queue.streams.awaiting import Awaiting
 from midas.queue.streams.calls import Calls
@@ -31,7 +31,7 @@ from midas.queue.streams.keys import StreamKeys
 from midas.queue.streams.recovery import recover
 from midas.queue.streams.statistics import Statistics, statistics_of
 from midas.queue.streams.task import NewTask
-from midas.redis import SOCKET_SECONDS, Availability, Sender, check_server, connect
+from midas.redis import SOCKET_SECONDS, Availability, NotDurable, Sender, check_server, connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
