@@ -85,13 +85,12 @@ class Saga:
 
     def left(self, saga: str) -> None:
         """Note that this process no longer works on a saga which is not finished: it waits, or we stop."""
-        self._given_up.labels(saga).observe(0.0)
-        self._write("warning", "saga.left", saga=saga)
+        self._leave(saga, "info")
 
     def lost(self, saga: str) -> None:
         """Note that a saga was taken over from this process, whose lease had run out: it is left, and counted."""
         self._lost.labels(saga).inc()
-        self.left(saga)
+        self._leave(saga, "warning")
 
     def finished(self, saga: str, outcome: str) -> None:
         """Count a saga that ended.
@@ -137,6 +136,10 @@ class Saga:
         self._watched[saga] = refresh
         self._probes.add(name, refresh, failed=lambda: self._hide_census(saga))
         return undo
+
+    def _leave(self, saga: str, level: str) -> None:
+        self._given_up.labels(saga).observe(0.0)
+        self._write(level, "saga.left", saga=saga)
 
     def _show_census(self, saga: str, census: SagaCensus) -> None:
         for state in _STATES:

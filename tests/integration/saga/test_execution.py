@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import textwrap
 import threading
 
@@ -419,6 +420,19 @@ async def test_a_wait_holds_no_process(orchestrate, diary, clock, metric):
     assert await other.recover() == 1
     assert (await other.show(saga_id)).state is SagaState.COMPLETED
     assert diary.lines == ["a", "b"]
+
+
+async def test_a_wait_is_nothing_to_be_warned_of(orchestrate, telemetry, log_file, clock):
+    """Who lets go of a saga because it waits says so, and no line of it is more than information."""
+    orchestrator = orchestrate([Wait("night", 3600.0), SagaStep("a", lambda _: None)], clock=clock)
+    await orchestrator.start({})
+    assert await orchestrator.recover() == 1
+    clock.advance(3600.0)
+    assert await orchestrator.recover() == 1
+    telemetry.close()
+    lines = [json.loads(line) for line in log_file.read_text().splitlines()]
+    assert [line["level"] for line in lines if line["event"] == "saga.left"] == ["info"]
+    assert {line["level"] for line in lines} <= {"debug", "info"}
 
 
 async def test_a_signal_ends_a_wait_whenever_it_comes(orchestrate):
