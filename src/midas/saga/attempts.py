@@ -6,13 +6,13 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable
-from contextvars import copy_context
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from midas.saga.current import CURRENT, StepRun
 from midas.saga.errors import InvalidContext, Terminal
+from midas.threads import run_in_thread
 
 if TYPE_CHECKING:
     from midas.saga.context import ContextCodec
@@ -133,7 +133,13 @@ async def _call(function: Action, context: Any, run: StepRun) -> Any:
     CURRENT.set(run)  # this task's own context
     if _is_async(function):
         return await function(context)
-    returned = await asyncio.get_running_loop().run_in_executor(None, copy_context().run, function, context)
+    try:
+        # Not one of a pool's: nobody can stop a plain function, and each that hangs would be a thread fewer for others.
+        returned = await run_in_thread(function, context)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, asyncio.CancelledError):
+            raise error.__cause__ from None  # it was cancelled from within, as an async one would have been
+        raise
     return await returned if inspect.isawaitable(returned) else returned
 
 

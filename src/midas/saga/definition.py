@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from midas.saga.errors import SagaDefinitionError
 
 Action: TypeAlias = Callable[[Any], Awaitable[Any] | Any]
-"""Takes the context; may change it, and may return a dict that is put into it. Plain functions run in a thread."""
+"""Takes the context; may change it, and may return a dict that is put into it. Plain functions run in a thread each."""
 
 DEFAULT_RETRIES: Final = 3
 FORWARD_RETRIES: Final = 20

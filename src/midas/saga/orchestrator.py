@@ -21,8 +21,8 @@ told of it.
 
 What an error means. ``Terminal`` (and the classes in ``SagaStep.terminal``): no effect, no retry. A timeout and a
 ``ConnectionError``: unknown. Any other exception: the action says that it failed and had no effect; it is tried again,
-and in the end given up without being undone. A plain function runs in a thread, which nobody can stop: past its timeout
-it may still have its effect.
+and in the end given up without being undone. A plain function runs in a daemon thread of its own, which nobody can
+stop: past its timeout it may still have its effect, and it holds up neither other steps nor the end of the process.
 
 What a deployment needs. A saga is only run by steps of the version, and the names and kinds, it was begun with. Who
 changes them raises ``SagaConfig.version`` and gives the former ones as ``older={1: [...]}`` until their sagas are over;

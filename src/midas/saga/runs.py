@@ -22,6 +22,7 @@ from midas.saga.oversight import SagaOversight
 from midas.saga.ownership import Ownership
 from midas.saga.records import SagaRecord
 from midas.saga.store import ANSWER_SECONDS
+from midas.threads import run_in_thread
 
 if TYPE_CHECKING:
     from botmetry import Telemetry
@@ -112,7 +113,7 @@ class SagaRuns(SagaOversight):
         while self._tasks:
             await asyncio.wait(self._tasks)
         if self._keeper is not None:
-            await asyncio.to_thread(self._keeper.close)
+            await run_in_thread(self._keeper.close)  # a pool's threads may all hang
             self._keeper = None
         await self._news.aclose()
         await super().aclose()

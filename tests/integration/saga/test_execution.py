@@ -85,6 +85,36 @@ async def test_context_flows_through_async_and_plain_steps(orchestrate):
     assert given == {"user": 7}
 
 
+async def test_plain_steps_that_hang_hold_up_nobody_else(orchestrate):
+    """However many plain functions never end, those of other sagas run, and closing takes no longer than the grace."""
+    ever = threading.Event()
+    hung = SagaStep("hang", lambda _: ever.wait(60), None, timeout=0.05, retries=0)
+    bad = orchestrate([hung], name="bad", grace_seconds=0.05)
+    good = orchestrate([SagaStep("a", lambda _: {"ran": True}, None, timeout=10.0, retries=0)])
+    try:
+        # A pool of the loop's has at most 32 threads.
+        results = await asyncio.gather(*(bad.execute({}) for _ in range(33)))
+        assert {result.state for result in results} == {SagaState.FAILED}
+        assert (await good.execute({})).context == {"ran": True}
+        async with asyncio.timeout(10):
+            await bad.aclose()
+            await good.aclose()
+    finally:
+        ever.set()
+
+
+async def test_a_plain_step_cancelled_from_within_is_of_unknown_outcome(orchestrate, diary):
+    """A cancellation that a plain function lets through says no more than one of an async function: it is undone."""
+
+    def cut_off(_):
+        raise asyncio.CancelledError
+
+    step = SagaStep("b", cut_off, lambda _: diary.lines.append("-b"))
+    result = await orchestrate([diary.step("a"), step]).execute({})
+    assert diary.lines == ["a", "-b", "-a"]
+    assert result.state is SagaState.FAILED
+
+
 async def test_it_works_without_an_orderly_beginning(redis_url):
     """With nothing but steps and an address a saga runs; who does not use `async with` closes it."""
     orchestrator = SagaOrchestrator([SagaStep("a", lambda _: None, None)], SagaConfig(redis_url=redis_url))
