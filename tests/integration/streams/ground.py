@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from midas.queue import TaskQueue
 
 STREAMS = [f"{kind}:{priority}" for kind in ("new", "again") for priority in (100, 75, 50, 25)]
-HASHES = ("cards", "pace", "live", "unique", "graves", "stats")
+HASHES = ("cards", "pace", "live", "unique", "graves", "stats", "turns")
 SETS = ("delayed", "parked", "busy", "cancelled", "awaited", "dead")
 
 
@@ -54,8 +54,8 @@ class Snapshot:
     """Everything that one queue has in Redis, read in one transaction."""
 
     def __init__(self, streams, pending, hashes, sets) -> None:
-        self.entries = {
-            f"{index} {entry.decode()}": fields
+        heads = {
+            f"{index} {entry.decode()}": unpack_head(next(iter(fields)))
             for index, found in enumerate(streams, 1)
             for entry, fields in found
         }
@@ -72,18 +72,33 @@ class Snapshot:
         self.sets = {
             name: [member.decode() for member in found] for name, found in zip(SETS, sets, strict=True)
         }
+        finished = {place for place in heads if self._is_finished(place)}
+        told = {
+            name: int(value.split()[0]) for name, value in self.hashes["turns"].items() if name[:5] == "left "
+        }
+        assert Counter(f"left {place[0]}" for place in finished) == told
+        self.entries = {place: head.id for place, head in heads.items() if place not in finished}
         self.stats = Counter({name: int(number) for name, number in self.hashes["stats"].items()})
+
+    def _is_finished(self, place):
+        """Whether an entry only waits until those before it are finished, too."""
+        _, newest = self.hashes["turns"].get(f"left {place[0]}", b"0 0-0").split()
+        return place not in self.pending and _order(place[2:]) <= _order(newest.decode())
 
     @property
     def live(self):
         return {task_id: place.decode() for task_id, place in self.hashes["live"].items()}
 
     def in_flight(self):
-        return {unpack_head(self.entries[place][b"h"]).id for place in self.pending}
+        return {self.entries[place] for place in self.pending}
 
     def ends(self):
         """How many tasks have ended, in whatever way."""
         return sum(self.stats[name] for name in ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "dead"))
+
+
+def _order(entry):
+    return tuple(map(int, entry.split("-")))
 
 
 async def snapshot(queue: TaskQueue) -> Snapshot:
@@ -105,7 +120,7 @@ async def check_consistent(queue: TaskQueue) -> Snapshot:
     """Each live task is in exactly one place, and no bookkeeping speaks of what is not there."""
     now = await snapshot(queue)
     parked = {member.split("\0")[1][16:]: member for member in now.sets["parked"]}
-    entries = {unpack_head(fields[b"h"]).id: place for place, fields in now.entries.items()}
+    entries = {task_id: place for place, task_id in now.entries.items()}
     assert len(entries) == len(now.entries), "one task has two entries"
     assert now.pending <= now.entries.keys()
     for task_id, place in now.live.items():

@@ -10,11 +10,11 @@ from midas.queue import Limit, NewTask, TaskPriority, TaskStatus, Worker
 from .ground import check_drained, head_of, run_all
 
 GARBAGE = [
-    {"h": b"\xc1 no message at all", "b": b""},
-    {"h": b"", "b": b""},
-    {"h": b"\x05", "b": b"\x05"},
-    {"h": b"\x90", "b": b"\x90"},
-    {"h": b"\x9a" + b"\x80" * 10, "b": b"\x80"},
+    {b"\xc1 no message at all": b""},
+    {b"": b""},
+    {b"\x05": b"\x05"},
+    {b"\x90": b"\x90"},
+    {b"\x9a" + b"\x80" * 10: b"\x80"},
     {"something": "else"},
     {"just": "some", "other": "program's", "fields": "here"},
 ]
@@ -99,7 +99,7 @@ async def test_what_cannot_be_read_is_a_dead_letter(make_queue, limits):
     bodies = [b"\xc1", b"\x93\x02\x80\x80", b"\x93\x01\x90\x80"]
     for n, body in enumerate(bodies):
         head = head_of(queue, id=f"body-{n}", enqueued=1)
-        await queue.redis.xadd(f"{queue.keys.tag}new:50", {"h": head, "b": body})
+        await queue.redis.xadd(f"{queue.keys.tag}new:50", {head: body})
         await queue.redis.hset(f"{queue.keys.tag}live", f"body-{n}", f"3 {await _last(queue)} ")
     assert (await queue.statistics()).ready == 4 + 8 * len(GARBAGE) + len(bodies)
 

@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from midas.queue.streams.messages import pack_for_lua
 from midas.redis import Argument, Call, Script
 
 if TYPE_CHECKING:
     from midas.queue.streams.config import TaskQueueConfig
     from midas.queue.streams.keys import StreamKeys
+    from midas.queue.streams.settling import Settling
 
 Clock: TypeAlias = Callable[[], float]
 Settlement: TypeAlias = tuple[str, int, str, str, str, str, bytes | str, bytes | int, str]
@@ -54,10 +54,9 @@ class Calls:
             "take", reader, self._lease, slots, more, age, self._limits, last_chance, int(takes_risk)
         )
 
-    def settle(self, settlements: Sequence[Settlement]) -> Call:
-        """Readers say what becomes of what they hold."""
-        ids = [settlement[3] for settlement in settlements]
-        return self._call("settle", self._ttl, pack_for_lua(settlements), results=ids)
+    def settle(self, settling: Settling, most_left: int = 0) -> Call:
+        """Readers say what becomes of what they hold; so many finished entries may stay behind older ones."""
+        return self._call("settle", self._ttl, most_left, *settling.arguments, results=settling.ids)
 
     def wake(self) -> Call:
         """Somebody who waits shall look."""

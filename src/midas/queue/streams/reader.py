@@ -19,6 +19,7 @@ from midas.queue.streams.closing import to_the_end
 from midas.queue.streams.group_commit import GroupCommit
 from midas.queue.streams.lease import ReaderLease
 from midas.queue.streams.messages import Body, unpack_body, unpack_head
+from midas.queue.streams.settling import Settling
 from midas.queue.streams.task import StreamTask, priority_of
 from midas.redis import LEASE_SECONDS, SOCKET_SECONDS, Duty, Subscription, connect_from_thread, end, perform
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 _MOST_IN_A_CALL: Final = 256
 """Deliveries that one script call settles: it holds up the server for two milliseconds."""
+_MOST_LEFT: Final = 1_000
+"""Finished entries that may stay in a stream behind an older one that is in flight: as many as a few workers hold."""
+_SMALL_BYTES: Final = 4_096
+"""Only small ones may: a task that takes an hour must not keep a gigabyte there."""
 _FIELDS: Final = 4
 _LONGEST_WAIT_SECONDS: Final = 1.0
 """A reader is woken by the next task; it looks by itself, too, in case another one died with the wake-up call."""
@@ -246,10 +251,10 @@ class Reader:
             self.settle(task, settlements.buried(task, str(error), ""))
             self._queue.note_dead(task.id, task.type, str(error))
             return None
-        return self._task(stream, entry, known, unpacked, now_ms, taken_at)
+        return self._task(stream, entry, known, unpacked, now_ms, taken_at, len(body))
 
     def _task(  # noqa: PLR0917 -- the fields of one entry
-        self, stream: int, entry: str, head: Any, body: Body, now_ms: int, taken_at: float
+        self, stream: int, entry: str, head: Any, body: Body, now_ms: int, taken_at: float, size: int = 0
     ) -> StreamTask:
         return StreamTask(
             message_id=f"{entry}@{stream}",
@@ -267,19 +272,20 @@ class Reader:
             stream=stream,
             entry=entry,
             limited=head.type if head.type in self._queue.config.limits else "",
+            size=size,
         )
 
     # What is sent ------------------------------------------------------------------------------------------
 
     async def _send_settlements(self, group: list[tuple[StreamTask | None, Settlement]]) -> Sequence[bool]:
-        call = self._calls.settle([settlement for _, settlement in group])
+        settling = Settling.of([settlement for _, settlement in group])
+        is_small = all(task is None or task.size <= _SMALL_BYTES for task, _ in group)
+        call = self._calls.settle(settling, _MOST_LEFT if is_small else 0)
         while True:
             try:
-                verdicts = await self._queue.send(call)
+                return settling.verdicts(await self._queue.send(call))
             except QueueUnavailable:
                 await self._queue.availability.pause(at_most=_LONGEST_WAIT_SECONDS)
-            else:
-                return [verdict == ord("1") for verdict in verdicts]
 
     # What changed behind our back --------------------------------------------------------------------------
 

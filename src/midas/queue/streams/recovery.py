@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from midas.queue.errors import UnreadableTask
 from midas.queue.streams import settlements
 from midas.queue.streams.messages import unpack_head
+from midas.queue.streams.settling import Settling
 
 if TYPE_CHECKING:
     from midas.queue.streams.calls import Settlement
@@ -32,8 +33,9 @@ async def recover(queue: TaskQueue) -> int:
                 found[at : at + _FIELDS] for at in range(0, len(found), _FIELDS)
             )
         ]
-        verdicts = await queue.send(queue.calls.settle(group))
-        settled = [what for what, verdict in zip(group, verdicts, strict=True) if verdict == ord("1")]
+        settling = Settling.of(group)
+        verdicts = settling.verdicts(await queue.send(queue.calls.settle(settling)))
+        settled = [what for what, is_kept in zip(group, verdicts, strict=True) if is_kept]
         total += _note(queue, settled)
 
 

@@ -105,6 +105,7 @@ class StreamTask:
     stream: int = field(repr=False)
     entry: str = field(repr=False)
     limited: str = field(repr=False)
+    size: int = field(repr=False)
     started_at: float = field(default=0.0, repr=False)
 
     @property

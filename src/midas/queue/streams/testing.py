@@ -72,5 +72,6 @@ def _task(task_type: str, body: Body, attempt: int, seconds: float) -> StreamTas
         stream=stream_of(TaskPriority.NORMAL),
         entry="0-0",
         limited="",
+        size=0,
         started_at=time.monotonic(),
     )

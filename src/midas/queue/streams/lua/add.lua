@@ -9,8 +9,7 @@ local replies, added, places = {}, 0, {}
 local function waiting()
   local count = redis.call('ZCARD', DELAYED) + redis.call('ZCARD', PARKED)
   for index = 1, STREAM_COUNT do
-    local pending = redis.pcall('XPENDING', KEYS[index], GROUP)
-    count = count + redis.call('XLEN', KEYS[index]) - (pending.err and 0 or pending[1])
+    count = count + (occupancy(index))
   end
   return count
 end
@@ -49,7 +48,7 @@ for position = 6, #ARGV, 7 do
     if pause > 0 then
       delay(now + pause, id, index, head, body)
     else
-      local entry = redis.call('XADD', KEYS[index], '*', 'h', head, 'b', body)
+      local entry = redis.call('XADD', KEYS[index], '*', head, body)
       places[#places + 1], places[#places + 2] = id, index .. ' ' .. entry .. ' '
     end
   end

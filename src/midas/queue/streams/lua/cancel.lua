@@ -38,4 +38,4 @@ local index, entry = string.match(place, '^(%d) (%S+)')
 index = tonumber(index)
 local found = redis.call('XRANGE', KEYS[index], entry, entry)[1]
 redis.call('XDEL', KEYS[index], entry)
-return cancelled(found and found[2][2])
+return cancelled(found and found[2][1])

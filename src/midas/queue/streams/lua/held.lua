@@ -8,7 +8,7 @@ for index = 1, STREAM_COUNT do
       local entry = redis.call('XRANGE', KEYS[index], item[1], item[1])[1]
       local at = #found
       if entry then
-        found[at + 1], found[at + 2], found[at + 3], found[at + 4] = index, item[1], item[3], entry[2][2] or ''
+        found[at + 1], found[at + 2], found[at + 3], found[at + 4] = index, item[1], item[3], entry[2][1] or ''
       else
         redis.call('XACK', KEYS[index], GROUP, item[1]) -- somebody deleted it by hand
       end

@@ -2,10 +2,9 @@
 -- waiting ms, ms until the next delayed is due or -1, readers, statistics}.
 local waiting, in_flight, oldest = { 0, 0, 0, 0 }, 0, now
 for index = 1, STREAM_COUNT do
-  local pending = redis.pcall('XPENDING', KEYS[index], GROUP)
-  local held = pending.err and 0 or pending[1]
+  local not_taken, held = occupancy(index)
   local priority = (index - 1) % PRIORITIES + 1
-  waiting[priority] = waiting[priority] + redis.call('XLEN', KEYS[index]) - held
+  waiting[priority] = waiting[priority] + not_taken
   in_flight = in_flight + held
   local first = first_waiting(index)
   if first then

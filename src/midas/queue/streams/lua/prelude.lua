@@ -54,10 +54,11 @@ local function with_group(index, ...)
   return reply
 end
 
--- Streams 1 to 4 hold what is new, by priority, and 5 to 8 what came back, which stands before the new.
+-- Streams 1 to 4 hold what is new, by priority, and 5 to 8 what came back, which stands before the new. An entry has one
+-- field, whose name is the head and whose value is the body: every string less is a tenth less to be turned into Lua's.
 -- Behind a task's place stands the delivery that sent it there, if one did: a settlement may be repeated.
 local function append(index, id, head, body, from)
-  local entry = redis.call('XADD', KEYS[index], '*', 'h', head, 'b', body)
+  local entry = redis.call('XADD', KEYS[index], '*', head, body)
   redis.call('HSET', LIVE, id, index .. ' ' .. entry .. ' ' .. (from or ''))
 end
 
@@ -91,7 +92,7 @@ local function release(index, entry)
   end
   local found = redis.call('XRANGE', KEYS[index], entry, entry)[1]
   redis.call('XDEL', KEYS[index], entry)
-  return found and found[2][2] or '', found and found[2][4] or ''
+  return found and found[2][1] or '', found and found[2][2] or ''
 end
 
 -- What a head says, or nil where it is none: anything may have been put into a stream by hand.
@@ -134,7 +135,7 @@ local function keep_outcome(id, unique, result, outcome, ttl)
   if unique ~= '' and redis.call('HGET', UNIQUE, unique) == id then
     redis.call('HDEL', UNIQUE, unique)
   end
-  if tonumber(ttl) > 0 then
+  if ttl ~= '0' then
     redis.call('SET', result, outcome, 'PX', ttl)
   end
   if somebody_waits == nil then
@@ -148,6 +149,63 @@ end
 local function conclude(id, unique, result, outcome, ttl)
   redis.call('HDEL', LIVE, id)
   keep_outcome(id, unique, result, outcome, ttl)
+end
+
+-- How many finished entries a stream still holds, and the newest of them: see remove.
+local function left_behind(index)
+  local told = redis.call('HGET', TURNS, 'left ' .. index)
+  if not told then
+    return 0
+  end
+  local number, newest = string.match(told, '^(%d+) (%S+)$')
+  return tonumber(number), newest
+end
+
+-- An entry is sought from the start of its block, which costs more than all the rest. So a finished one stays until all that
+-- are older are finished, too, and goes with them in one cut. But no more than `most_left` stay: of these some are removed one
+-- by one while somebody takes long over an old one.
+local function remove(index, entries, most_left)
+  local before, newest = left_behind(index)
+  local left = before + #entries
+  if left == 0 then
+    return
+  end
+  local oldest = redis.call('XPENDING', KEYS[index], GROUP)[2]
+  if oldest then
+    left = left - redis.call('XTRIM', KEYS[index], 'MINID', oldest)
+  end
+  if left > 0 then
+    for position = 1, #entries do
+      if not newest or is_before(newest, entries[position]) then
+        newest = entries[position]
+      end
+    end
+  end
+  if left > 0 and not oldest then
+    local milliseconds, sequence = string.match(newest, '^(%d+)-(%d+)$')
+    redis.call('XTRIM', KEYS[index], 'MINID', milliseconds .. '-' .. exact(tonumber(sequence) + 1))
+    left = 0
+  elseif left > most_left then
+    local younger = {}
+    for position = 1, #entries do
+      if is_before(oldest, entries[position]) then
+        younger[#younger + 1] = entries[position]
+      end
+    end
+    left = left - (#younger > 0 and redis.call('XDEL', KEYS[index], unpack(younger)) or 0)
+  end
+  if left > 0 then
+    redis.call('HSET', TURNS, 'left ' .. index, left .. ' ' .. newest)
+  elseif before > 0 then
+    redis.call('HDEL', TURNS, 'left ' .. index)
+  end
+end
+
+-- How many entries of a stream wait, and how many are in flight.
+local function occupancy(index)
+  local pending = redis.pcall('XPENDING', KEYS[index], GROUP)
+  local held = pending.err and 0 or pending[1]
+  return redis.call('XLEN', KEYS[index]) - held - left_behind(index), held
 end
 
 -- The first entry that nobody read yet, as {entry, fields}, or nil.
@@ -171,7 +229,7 @@ end
 
 -- When a waiting entry was enqueued: what came back carries it, what is new has it in its id.
 local function enqueued_at(entry)
-  local fields = read_head(entry[2][2])
+  local fields = read_head(entry[2][1])
   local told = fields and fields[5] or 0
   return told > 0 and told or tonumber(string.match(entry[1], '^%d+'))
 end

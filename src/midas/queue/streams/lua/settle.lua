@@ -1,12 +1,14 @@
--- in flight -> ended, waiting again, DELAYED or DEAD, by whoever holds the delivery. Arguments: ms that outcomes are kept,
--- then for each task: what (done, again, dead), stream, entry, id, unique key, type when it has a limit, and three more:
---   done:  state, outcome, ''        again: new head, delay ms, what it counts as        dead: note, outcome, ''
--- The tasks' values are one MessagePack array of arrays, which costs less than nine arguments a task.
+-- in flight -> ended, waiting again, DELAYED or DEAD, by whoever holds the delivery. Arguments: ms that outcomes are kept, how
+-- many finished entries a stream may hold, two MessagePack arrays, and the outcomes of the first one's tasks:
+--   what simply is COMPLETED, most of all: {stream, {entry, ...}, {id, ...}} a stream, without unique key and limit;
+--   all else, a task each: {what (done, again, dead), stream, entry, id, unique key, type when it has a limit, and three more}:
+--     done:  state, outcome, ''        again: new head, delay ms, what it counts as        dead: note, outcome, ''
+-- The result keys stand in this order, too. An array costs less than arguments, and one of long columns less than one of rows.
 -- Returns one character a task: 1 settled, 0 the delivery is not this caller's any more.
-local ttl = ARGV[3]
+local ttl, most_left, columns, rows, OUTCOMES = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], 6
 local verdicts = {}
 local tally = {} -- what was done how often
-local finished = {} -- stream -> entries of tasks that are done
+local finished = {} -- stream -> entries of tasks that are done; there for each stream that was touched
 local done = {} -- their ids
 local somebody_cancelled = redis.call('ZCARD', CANCELLED) > 0
 
@@ -36,39 +38,29 @@ local function bury(index, id, unique, result, head, body, note, outcome)
   conclude(id, unique, result, outcome, ttl)
 end
 
--- An entry is sought from the start of its block, which costs more than all the rest. But tasks mostly end in the order in
--- which they were taken, and what is older than the oldest pending entry goes in one cut.
-local function remove(index, entries)
-  local oldest = redis.call('XPENDING', KEYS[index], GROUP)[2]
-  local younger, newest = {}, nil
-  for _, entry in ipairs(entries) do
-    if oldest and is_before(oldest, entry) then
-      younger[#younger + 1] = entry
-    elseif not newest or is_before(newest, entry) then
-      newest = entry
-    end
-  end
-  if newest then
-    local milliseconds, sequence = string.match(newest, '^(%d+)-(%d+)$')
-    redis.call('XTRIM', KEYS[index], 'MINID', oldest or milliseconds .. '-' .. exact(tonumber(sequence) + 1))
-  end
-  if #younger > 0 then
-    redis.call('XDEL', KEYS[index], unpack(younger))
-  end
+local function finish(index, entry, id, unique, result, state, outcome)
+  finished[index][#finished[index] + 1] = entry
+  done[#done + 1] = id
+  keep_outcome(id, unique, result, outcome, ttl)
+  tell(state)
 end
 
-for task, settlement in ipairs(cmsgpack.unpack(ARGV[4])) do
-  local what, index, entry, id, unique, limited, first, second, third = unpack(settlement)
-  local result = KEYS[FIRST_RESULT + task]
+-- A repeated call lost only its reply: then this very outcome stands there, or a place that names this delivery.
+local function was_settled(what, index, entry, id, result, outcome)
+  local told = redis.call('GET', result) or redis.call('HGET', LIVE, id) or ''
+  if what == 'again' then
+    return string.sub(told, -#entry - 3) == ' ' .. entry .. '@' .. index
+      or string.find(told, '["CANCELLED","' .. entry .. '"', 1, true) == 1
+  end
+  return told == outcome
+end
+
+local function settle(result, what, index, entry, id, unique, limited, first, second, third)
   local owned
   if what == 'done' then
-    owned = with_group(index, 'XACK', KEYS[index], GROUP, entry) == 1
+    owned = redis.call('XACK', KEYS[index], GROUP, entry) == 1
     if owned then
-      finished[index] = finished[index] or {}
-      table.insert(finished[index], entry)
-      done[#done + 1] = id
-      keep_outcome(id, unique, result, second, ttl)
-      tell(first)
+      finish(index, entry, id, unique, result, first, second)
     end
   else
     local head, body = release(index, entry)
@@ -80,30 +72,44 @@ for task, settlement in ipairs(cmsgpack.unpack(ARGV[4])) do
       tell('dead')
     end
   end
-  if owned then
-    if somebody_cancelled then
-      redis.call('ZREM', CANCELLED, id)
+  if not owned then
+    return was_settled(what, index, entry, id, result, second)
+  end
+  if somebody_cancelled then
+    redis.call('ZREM', CANCELLED, id)
+  end
+  if index > PRIORITIES and redis.call('ZREM', BUSY, '\0' .. id) == 1 then
+    let_next('', id)
+  end
+  if limited ~= '' then
+    let_next(limited, id)
+  end
+  return true
+end
+
+for _, column in ipairs(cmsgpack.unpack(columns)) do
+  local index, entries, ids = unpack(column)
+  finished[index] = {}
+  for position = 1, #entries do
+    local task = #verdicts + 1
+    local entry, id, result, outcome = entries[position], ids[position], KEYS[FIRST_RESULT + task], ARGV[OUTCOMES + task]
+    local owned = redis.call('XACK', KEYS[index], GROUP, entry) == 1
+    if owned then
+      finish(index, entry, id, '', result, 'COMPLETED', outcome)
+      if somebody_cancelled then
+        redis.call('ZREM', CANCELLED, id)
+      end
     end
-    if index > PRIORITIES and redis.call('ZREM', BUSY, '\0' .. id) == 1 then
-      let_next('', id)
-    end
-    if limited ~= '' then
-      let_next(limited, id)
-    end
-    verdicts[task] = '1'
-  else
-    -- A repeated call lost only its reply: then this very outcome stands there, or a place that names this delivery.
-    local told = redis.call('GET', result) or redis.call('HGET', LIVE, id) or ''
-    local is_ours = told == second
-    if what == 'again' then
-      is_ours = string.sub(told, -#entry - 3) == ' ' .. entry .. '@' .. index
-        or string.find(told, '["CANCELLED","' .. entry .. '"', 1, true) == 1
-    end
-    verdicts[task] = is_ours and '1' or '0'
+    verdicts[task] = (owned or was_settled('done', index, entry, id, result, outcome)) and '1' or '0'
   end
 end
+for _, row in ipairs(cmsgpack.unpack(rows)) do
+  local task = #verdicts + 1
+  finished[row[2]] = finished[row[2]] or {}
+  verdicts[task] = settle(KEYS[FIRST_RESULT + task], unpack(row)) and '1' or '0'
+end
 for index, entries in pairs(finished) do
-  remove(index, entries)
+  remove(index, entries, most_left)
 end
 if #done > 0 then
   redis.call('HDEL', LIVE, unpack(done))

@@ -26,7 +26,7 @@ for _, consumer in ipairs(redis.call('ZRANGEBYSCORE', ALIVE, '-inf', exact(now),
         if entry then
           if size < limit then
             local at = #found
-            found[at + 1], found[at + 2], found[at + 3], found[at + 4] = index, item[1], entry[2][2] or '', consumer
+            found[at + 1], found[at + 2], found[at + 3], found[at + 4] = index, item[1], entry[2][1] or '', consumer
             size = size + 1
           end
         else
@@ -63,6 +63,13 @@ for _ = 1, 20 do
     let_next(task_type, '')
   end
   after = to
+end
+
+-- What is finished, and stayed behind an entry that went another way.
+for index = 1, STREAM_COUNT do
+  if left_behind(index) > 0 then
+    remove(index, {}, 0)
+  end
 end
 
 -- Notes whose time is over.

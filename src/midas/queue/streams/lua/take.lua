@@ -117,11 +117,14 @@ local function read(index, most)
     return 0
   end
   local entries = found[1][2]
-  for _, entry in ipairs(entries) do
-    local head, body = entry[2][2] or '', entry[2][4] or ''
-    if may_start(index, entry[1], head, body) then
-      local size = #reply
-      reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4] = index, entry[1], head, body
+  local size = #reply
+  local may_all_start = index <= PRIORITIES and not limits
+  for position = 1, #entries do
+    local entry = entries[position]
+    local fields = entry[2]
+    if may_all_start or may_start(index, entry[1], fields[1], fields[2]) then
+      reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4] = index, entry[1], fields[1], fields[2]
+      size = size + 4
       held = held + 1
     end
   end
