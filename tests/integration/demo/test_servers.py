@@ -36,7 +36,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path / "redis") as server:
+    with RedisServer(tmp_path / "redis", appendfsync="always") as server:
         yield server
 
 
@@ -63,7 +63,7 @@ async def test_postgresql_18_answers_and_keeps_its_data_and_port_over_a_restart(
 
 async def test_the_servers_are_async_context_managers_too(tmp_path: Path):
     """`async with` starts and stops without blocking the loop's own thread for good."""
-    async with RedisServer(tmp_path) as server:
+    async with RedisServer(tmp_path, appendfsync="always") as server:
         assert server.alive
     assert not server.alive
 

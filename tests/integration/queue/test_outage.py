@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture(name="server")
 def _server(tmp_path) -> Iterator[RedisServer]:
     """Run a Redis of this test's own, which it may kill; it appends every change to a file."""
-    with RedisServer(tmp_path / "redis") as server:
+    with RedisServer(tmp_path / "redis", appendfsync="always") as server:
         yield server
 
 

@@ -369,7 +369,7 @@ async def test_redis_may_go_away_in_the_middle(tmp_path, telemetry):
             await back.wait()
 
     names = "abcde"
-    with RedisServer(tmp_path) as server:
+    with RedisServer(tmp_path, appendfsync="always") as server:
         config = SagaConfig(redis_url=server.url, name="order", lease_seconds=1.5)
         async with SagaOrchestrator(
             [SagaStep(name, do, None) for name in names], config, telemetry=telemetry

@@ -171,7 +171,7 @@ async def test_without_redis_the_import_is_kept_and_categorized_later(
     store, categorizer, telemetry, tmp_path
 ):
     """Transactions are stored and wait; when Redis is back, the user's next wish queues them."""
-    with RedisServer(tmp_path) as server:
+    with RedisServer(tmp_path, appendfsync="always") as server:
         redis = connect(server.url)
         async with AITaskQueue(redis, telemetry=telemetry) as queue:
             sync = SyncService(store, queue, categorizer, ConfirmationService(redis, telemetry), telemetry)
@@ -189,7 +189,7 @@ async def test_without_redis_the_import_is_kept_and_categorized_later(
 
 async def test_what_an_import_could_not_queue_is_taken_up_once(store, categorizer, telemetry, tmp_path):
     """After two minutes the tasks that Redis did not take are queued, and a second look queues nothing twice."""
-    with RedisServer(tmp_path) as server:
+    with RedisServer(tmp_path, appendfsync="always") as server:
         redis = connect(server.url)
         async with AITaskQueue(redis, telemetry=telemetry) as queue:
             sync = SyncService(store, queue, categorizer, ConfirmationService(redis, telemetry), telemetry)

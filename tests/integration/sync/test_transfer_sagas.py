@@ -196,7 +196,7 @@ async def test_a_transfer_that_fails_is_undone(make_transfers, store, sagas, tol
 
 async def test_without_redis_nothing_is_moved_and_never_will_be(store, accounts, telemetry, tmp_path):
     """The wish is withdrawn, so that a saga that was begun nevertheless does nothing."""
-    with RedisServer(tmp_path) as server:
+    with RedisServer(tmp_path, appendfsync="always") as server:
         async with (
             connect(server.url) as redis,
             AITaskQueue(redis, telemetry=telemetry) as queue,

@@ -82,7 +82,7 @@ async def test_a_duty_goes_on_after_an_outage(tmp_path, telemetry, until, log):
         nonlocal times
         times += 1
 
-    with RedisServer(tmp_path / "redis") as server:
+    with RedisServer(tmp_path / "redis", appendfsync="always") as server:
         async with connect(server.url) as client, AITaskQueue(client, telemetry=telemetry) as queue:
             duty = Duty("work", 0.02, queue.keys.lease("work"), work)
             async with performed(perform(duty, client, queue.availability, telemetry)):

@@ -51,7 +51,7 @@ class Running:
 @pytest.fixture(name="own_redis")
 def _own_redis(tmp_path):
     """Run a Redis of this test's own, which it may kill."""
-    with RedisServer(tmp_path / "own-redis") as server:
+    with RedisServer(tmp_path / "own-redis", appendfsync="always") as server:
         yield server
 
 
