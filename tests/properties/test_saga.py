@@ -24,6 +24,7 @@ from botmetry import LogSettings, Telemetry
 from midas.demo.servers import RedisServer
 from midas.redis import Availability, Sender, connect
 from midas.saga import (
+    InvalidContext,
     NotPossible,
     Parallel,
     SagaConfig,
@@ -93,6 +94,40 @@ def test_what_steps_side_by_side_change_is_all_there(start, changes):
     for number, change in enumerate(changes):
         expected |= {f"step {number}": change, f"result {number}": change}
     assert codec.unpack(context) == expected
+
+
+@given(start=_CONTEXTS, changes=st.lists(_CONTEXTS, max_size=4))
+def test_what_steps_side_by_side_change_is_all_there_below_the_top(start, changes):
+    """Whatever each of them sets under a key of its own in a mapping that they share is there in the end."""
+    codec = ContextCodec(None, 2**20)
+    context = given_ = codec.pack({"shared": {"deep": start}})
+    for number, change in enumerate(changes):
+        mine = codec.unpack(given_)
+        mine["shared"]["deep"][f"the step {number}"] = change
+        context = codec.merge(context, given_, mine, None)
+    expected = start | {f"the step {number}": change for number, change in enumerate(changes)}
+    assert codec.unpack(context) == {"shared": {"deep": expected}}
+
+
+@given(start=_CONTEXTS, one=_CONTEXTS, other=_CONTEXTS)
+def test_it_does_not_matter_which_of_two_steps_side_by_side_ends_first(start, one, other):
+    """Both orders give the same context, or both are refused; and what only one changed is taken from it."""
+
+    def both(*orders):
+        context = codec.pack(start)
+        for mine in orders:
+            context = codec.merge(context, codec.pack(start), mine, None)
+        return codec.unpack(context)
+
+    codec = ContextCodec(None, 2**20)
+    try:
+        together = both(one, other)
+    except InvalidContext:
+        with pytest.raises(InvalidContext):
+            both(other, one)
+    else:
+        assert together == both(other, one)
+    assert both(start, one) == both(one, start) == one
 
 
 @given(start=_CONTEXTS, after=_CONTEXTS)

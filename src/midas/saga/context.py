@@ -1,16 +1,19 @@
 """What flows through a saga: a mapping, kept as MessagePack, of a declared type if there is one, and never too large.
 
 A step is given a copy made from the bytes, so it sees just what a process would see that takes the saga over. What it
-changed in the copy and what it returned is put into the context when it is done, and dropped when it fails.
+changed in the copy and what it returned is put into the context when it is done, and dropped when it fails. What steps
+that ran beside it changed meanwhile stays: see ``merging``.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from midas.saga.errors import InvalidContext, SagaDefinitionError
+from midas.saga.merging import merged
 
 _UNFIT = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 
@@ -48,11 +51,7 @@ class ContextCodec:
         Raises:
             InvalidContext: It does not fit.
         """
-        try:
-            packed = msgspec.msgpack.encode({} if context is None else context)
-            self._decoder.decode(packed)
-        except _UNFIT as error:
-            raise InvalidContext(f"this cannot be a context: {error}") from error
+        packed = self._normal(self._encode({} if context is None else context))
         if len(packed) > self._limit:
             raise InvalidContext(
                 f"a context of {len(packed)} bytes is larger than {self._limit}: keep data elsewhere and its name here"
@@ -74,27 +73,41 @@ class ContextCodec:
                 nothing.
 
         Raises:
-            InvalidContext: The outcome does not fit.
+            InvalidContext: The outcome does not fit, or contradicts what a step beside this one left behind.
         """
         if self._type is not None and isinstance(returned, self._type):
             left, returned = returned, None
-        before, after = _plain(given), _plain(self._encode(left))
-        merged = _plain(now)
-        merged.update(
-            {key: value for key, value in after.items() if key not in before or before[key] != value}
-        )
-        for key in before.keys() - after.keys():
-            merged.pop(key, None)
+        after = _plain(self._encode(left))
         if isinstance(returned, dict):
-            merged.update(_plain(self._encode(returned)))
-        return self.pack(merged)
+            after.update(_plain(self._encode(returned)))
+        if now != given:
+            after = self._beside(now, given, after)
+        return self.pack(after)
 
-    @staticmethod
-    def _encode(value: Any) -> bytes:
+    def _beside(self, now: bytes, given: bytes, after: dict[str, Any]) -> dict[str, Any]:
         try:
+            # Normalised: what a program of another version wrote in another way is not taken for a change.
+            return merged(_plain(self._normal(given)), after, _plain(self._normal(now)))
+        except RecursionError as error:
+            raise InvalidContext(f"this cannot be a context: {error}") from error
+
+    def _normal(self, packed: bytes) -> bytes:
+        """Give the one form that a context has: with what its type fills in, and without what it does not know."""
+        try:
+            context = self._decoder.decode(packed)
+        except _UNFIT as error:
+            raise InvalidContext(f"this cannot be a context: {error}") from error
+        return packed if self._type is None else self._encode(context)
+
+    def _encode(self, value: Any) -> bytes:
+        try:
+            if self._type is not None:
+                with suppress(TypeError):  # keys or members that cannot be put in order
+                    # Each process has another order of a set; a step that did not touch one has not changed it.
+                    return msgspec.msgpack.encode(value, order="deterministic")
             return msgspec.msgpack.encode(value)
         except _UNFIT as error:
-            raise InvalidContext(f"this cannot be in a context: {error}") from error
+            raise InvalidContext(f"this cannot be a context: {error}") from error
 
 
 def unpack_any(packed: bytes) -> dict[str, Any]:

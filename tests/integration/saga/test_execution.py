@@ -57,6 +57,10 @@ def _diary():
     return Diary()
 
 
+def throw(error):
+    raise error
+
+
 async def state_is(orchestrator, saga_id, *states):
     async with asyncio.timeout(20):
         while saga_id not in [view.saga_id for state in states for view in await orchestrator.list(state)]:
@@ -249,6 +253,60 @@ async def test_steps_side_by_side_each_add_to_the_context(orchestrate):
 
     result = await orchestrate([Parallel(branch("a"), branch("b"), branch("c"))]).execute({"start": 1})
     assert result.context == {"start": 1, "a": True, "b": True, "c": True}
+
+
+def beside_each_other(**changes):
+    """Make steps that end in their order, each after it made its change; and what their compensations saw."""
+    ended = {name: asyncio.Event() for name in changes}
+    seen = {}
+
+    def branch(name, change, before):
+        async def do(context):
+            async with asyncio.timeout(10):
+                await before.wait()
+            change(context)
+            ended[name].set()
+
+        return SagaStep(name, do, lambda context: seen.update({name: context}))
+
+    now = asyncio.Event()
+    now.set()
+    befores = [now, *ended.values()]
+    steps = (branch(*items, before) for items, before in zip(changes.items(), befores, strict=False))
+    return Parallel(*steps), seen
+
+
+async def test_changes_side_by_side_meet_below_the_top(orchestrate):
+    """Steps that fill the same mapping lose nothing of each other's, and each compensation finds what its step left."""
+    group, seen = beside_each_other(
+        flight=lambda context: context["bookings"].update(flight="F1"),
+        hotel=lambda context: context["bookings"].update(hotel="H1"),
+    )
+    pay = SagaStep("pay", lambda _: throw(Terminal("refused")), kind=StepKind.PIVOT)
+    result = await orchestrate([group, pay]).execute({"bookings": {"car": "C1"}})
+    assert result.context == {"bookings": {"car": "C1", "flight": "F1", "hotel": "H1"}}
+    assert {name: context["bookings"].get(name) for name, context in seen.items()} == {
+        "flight": "F1",
+        "hotel": "H1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "first", "second"),
+    [
+        ("log", lambda c: c["log"].append("flight"), lambda c: c["log"].append("hotel")),
+        ("trip.total", lambda c: c["trip"].update(total=1), lambda c: c["trip"].update(total=2)),
+        ("trip", lambda c: c.pop("trip"), lambda c: c["trip"].update(total=2)),
+    ],
+)
+async def test_steps_side_by_side_that_contradict_each_other_are_undone(orchestrate, key, first, second):
+    """Both changed one value or one list: no change is dropped in silence, key and step are named, all is undone."""
+    group, seen = beside_each_other(flight=first, hotel=second)
+    result = await orchestrate([group]).execute({"log": [], "trip": {"total": 0}})
+    assert result.state is SagaState.FAILED
+    assert result.error.startswith(f"hotel: InvalidContext: '{key}' in the context")
+    assert result.steps == {"flight": UNDONE, "hotel": UNDONE}  # each had its effect
+    assert seen.keys() == {"flight", "hotel"}
 
 
 async def test_a_failing_branch_stops_the_others_and_all_are_undone(orchestrate, diary):
