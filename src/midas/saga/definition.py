@@ -2,7 +2,8 @@
 
 A saga is a list of steps. Before the *pivot*, the point of no return, each step can be undone or says that there is
 nothing to undo; after it, steps are only tried again until they succeed. A saga without a pivot can be undone to the
-end. Steps in a ``Parallel`` run side by side; a ``Wait`` lets go of the saga until a time or a signal.
+end; a last step of which nobody says how to undo it is one. Steps in a ``Parallel`` run side by side; a ``Wait`` lets go
+of the saga until a time or a signal.
 """
 
 from __future__ import annotations
@@ -50,10 +51,12 @@ class SagaStep(Unit):
         name: What it is called, unique in the saga; a label of metrics and a part of the idempotency key.
         action: Does it. Must stand being called again with the same idempotency key.
         compensation: Undoes it. Must stand that the action never happened, and being called again. None says that there
-            is nothing to undo; leaving it out is for the last step, the pivot and what follows that.
+            is nothing to undo, whatever came of the action. Leaving it out is for the pivot and what follows it, and
+            makes the last step of a saga that has no pivot its pivot: nobody said how to undo it, so a saga that does
+            not know whether it happened stands still instead of saying that all is undone.
         timeout: Seconds that one attempt may take, of the action as of the compensation.
         retries: How often the action is tried again after an error that may pass; None for 3, after the pivot 20.
-        kind: None for a step that can be undone, or, after a pivot, must succeed.
+        kind: None to have it follow from the compensation and from where the step stands.
         terminal: Exceptions that are no use trying again after, as ``Terminal`` is.
     """
 
@@ -197,15 +200,15 @@ def _decide(step: SagaStep, *, past_pivot: bool, is_last: bool) -> SagaStep:
         return replace(step, kind=StepKind.RETRIABLE, compensation=None)
     if step.kind is StepKind.RETRIABLE:
         raise SagaDefinitionError(f"step {step.name!r} is retriable, which is for what follows a pivot")
-    if step.kind is StepKind.PIVOT:
+    if step.kind is StepKind.PIVOT or (step.kind is None and is_last and not said):
         if said and step.compensation is not None:
             raise SagaDefinitionError(f"step {step.name!r} is the pivot: nothing undoes it")
-        return replace(step, compensation=None)
-    if not said and not is_last:
+        return replace(step, kind=StepKind.PIVOT, compensation=None)
+    if not said:
         raise SagaDefinitionError(
             f"step {step.name!r} needs a compensation; say compensation=None if there is nothing to undo"
         )
-    return replace(step, kind=StepKind.COMPENSATABLE, compensation=step.compensation if said else None)
+    return replace(step, kind=StepKind.COMPENSATABLE)
 
 
 def _flat(units: Sequence[Unit]) -> Iterator[SagaStep | Wait]:

@@ -14,6 +14,7 @@ import pytest
 from midas import saga
 from midas.saga import (
     InvalidContext,
+    NotPossible,
     Parallel,
     SagaConfig,
     SagaOrchestrator,
@@ -368,6 +369,40 @@ async def test_a_pivot_of_unknown_outcome_is_for_a_person(orchestrate, diary):
     assert await orchestrator.recover() == 1
     assert (await orchestrator.result("s")).state is SagaState.ABORTED
     assert diary.lines == ["a", "pivot", "pivot", "-a"]
+
+
+async def test_a_last_step_that_nobody_says_how_to_undo(orchestrate, diary):
+    """Nobody knows what came of it: it stands still, and does not say that all is undone; with None it does."""
+    silent = diary.step("b", TimeoutError()).action
+    result = await orchestrate([diary.step("a"), SagaStep("b", silent, retries=0)]).execute({})
+    assert result.state is SagaState.SUSPENDED
+    assert result.error == "b: TimeoutError"
+    assert diary.lines == ["a", "b"]
+
+    harmless = diary.step("c", TimeoutError()).action
+    result = await orchestrate([diary.step("a"), SagaStep("c", harmless, None, retries=0)]).execute({})
+    assert result.state is SagaState.FAILED
+    assert diary.lines == ["a", "b", "a", "c", "-a"]
+
+
+async def test_a_last_step_that_nobody_says_how_to_undo_is_not_cut_short(orchestrate):
+    """While it runs there is no way back: an abort is refused, and a step that says that it failed turns back."""
+    undone, going, go_on = [], asyncio.Event(), asyncio.Event()
+
+    async def charge(_):
+        going.set()
+        await go_on.wait()
+        raise Terminal("refused")
+
+    steps = [SagaStep("reserve", lambda _: None, undone.append), SagaStep("charge", charge)]
+    orchestrator = orchestrate(steps)
+    running = asyncio.create_task(orchestrator.execute({}, saga_id="s"))
+    await asyncio.wait_for(going.wait(), 20)
+    with pytest.raises(NotPossible, match="past its pivot"):
+        await orchestrator.abort("s")
+    go_on.set()
+    assert (await running).state is SagaState.FAILED
+    assert len(undone) == 1
 
 
 async def test_a_saga_is_begun_once(orchestrate, diary):

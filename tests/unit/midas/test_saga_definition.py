@@ -25,6 +25,7 @@ WRONG = {
     "at least one step": [],
     "two steps are called 'a'": [step("a"), Parallel(step("b"), step("a"))],
     "'a' needs a compensation; say compensation=None": [SagaStep("a", nothing), step("b")],
+    "'z' needs a compensation": [SagaStep("z", nothing, kind=StepKind.COMPENSATABLE)],
     "'b' stands after the pivot: nothing undoes it": [PIVOT, step("b")],
     "'c' stands after the pivot": [PIVOT, step("c", undo=None, kind=StepKind.COMPENSATABLE)],
     "at most one pivot": [PIVOT, SagaStep("b", nothing, kind=StepKind.PIVOT)],
@@ -88,9 +89,15 @@ def test_kinds_follow_from_where_a_step_stands():
     assert kinds["pivot"] == (StepKind.PIVOT, 3, None)
     assert kinds["last"] == (StepKind.RETRIABLE, 20, None)
     assert definition.names == ("a", "b", "c", "pivot", "last", "w")
-    assert (
-        Definition([last], 1).steps[0].kind is StepKind.COMPENSATABLE
-    )  # nothing comes after it to undo it for
+
+
+def test_a_last_step_that_nobody_says_how_to_undo_is_the_pivot():
+    """Left out is not None: only who says that there is nothing to undo has a saga say that it is undone."""
+    left_out, nothing_to_undo = SagaStep("last", nothing), step("last", undo=None)
+    assert Definition([step("a"), left_out], 1).steps[1].kind is StepKind.PIVOT
+    assert Definition([left_out], 1).steps[0].kind is StepKind.PIVOT
+    assert Definition([step("a"), nothing_to_undo], 1).steps[1].kind is StepKind.COMPENSATABLE
+    assert Definition([PIVOT, left_out], 1).steps[1].kind is StepKind.RETRIABLE
 
 
 def test_a_release_is_the_version_and_the_shape():
