@@ -15,7 +15,7 @@ from midas.confirmations import ConfirmationService
 from midas.confirmations.keys import EXPIRY_LEASE
 from midas.errors import SettingsError, StoreUnavailable
 from midas.queue import AITaskQueue, LeaseKeeper
-from midas.redis import connect, connect_from_thread, pool_state
+from midas.redis import check_server, connect, connect_from_thread, pool_state
 from midas.redis.cancellation import end
 from midas.redis.duties import Duty, perform
 from midas.store import open_store
@@ -82,6 +82,7 @@ async def run_worker(
         SettingsError: A setting is missing or impossible.
         StoreUnavailable: PostgreSQL does not answer.
         QueueUnavailable: Redis does not answer.
+        UnsafeServer: Redis may throw tasks away, or is too old.
         OSError: The port of the metrics is taken.
     """
     ready, stop, hurry = ready or asyncio.Event(), stop or asyncio.Event(), asyncio.Event()
@@ -133,7 +134,7 @@ async def _open(settings: Settings, telemetry: Telemetry) -> AsyncIterator[_Back
         redis = _client(settings)
         stack.push_async_callback(redis.aclose)
         queue = await stack.enter_async_context(AITaskQueue(redis, telemetry=telemetry))
-        await _ping(queue, redis)
+        await check_server(redis, queue.availability, "tasks", needs_waitaof=False, within=_PING_SECONDS)
         confirmations = ConfirmationService(redis, telemetry, availability=queue.availability)
         sync = SyncService(
             store,

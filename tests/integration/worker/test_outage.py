@@ -14,7 +14,7 @@ from botmetry import ServerStartError
 from midas.demo.servers import PostgresServer, RedisServer
 from midas.errors import QueueUnavailable, SettingsError, StoreUnavailable
 from midas.queue import AITaskQueue, LeaseKeeper
-from midas.redis import connect, connect_from_thread
+from midas.redis import UnsafeServer, connect, connect_from_thread
 from midas.settings import Settings
 from midas.store import migrations
 from midas.worker import run_worker
@@ -168,6 +168,15 @@ async def test_a_worker_that_cannot_start_says_why(redis_url, postgres_url, own_
         settings = Settings(redis_url=redis_url, database_url=postgres_url, **quiet)
         with pytest.raises(ServerStartError, match=str(port)):
             await run_worker(settings, worker_id="w", metrics_port=port)
+
+
+async def test_a_worker_refuses_a_redis_that_throws_tasks_away(own_redis, postgres_url, log):
+    """With a policy that evicts any key it does not start, and says what to set."""
+    settings = Settings(redis_url=own_redis.url, database_url=postgres_url, log_output=str(log.path))
+    async with connect(own_redis.url) as client:
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(UnsafeServer, match="set maxmemory-policy noeviction"):
+        await run_worker(settings, worker_id="w", metrics_port=0)
 
 
 async def _enqueue(queue: AITaskQueue, transaction) -> str:
