@@ -3,7 +3,7 @@
 from midas.redis import Durability, NotDurable, UnsafeServer
 from midas.saga.config import SagaConfig
 from midas.saga.current import StepRun, current_step
-from midas.saga.definition import Parallel, SagaStep, StepKind, Unit, Wait
+from midas.saga.definition import Parallel, Release, SagaStep, StepKind, Unit, Wait
 from midas.saga.errors import (
     InvalidContext,
     NotPossible,
@@ -13,6 +13,7 @@ from midas.saga.errors import (
     SagaError,
     SagaUnknown,
     Terminal,
+    UnreadableContext,
 )
 from midas.saga.orchestrator import SagaOrchestrator
 from midas.saga.oversight import SagaOversight, saga_names
@@ -27,6 +28,7 @@ __all__ = [
     "OrchestratorClosed",
     "OwnershipLost",
     "Parallel",
+    "Release",
     "SagaConfig",
     "SagaDefinitionError",
     "SagaError",
@@ -44,6 +46,7 @@ __all__ = [
     "Terminal",
     "Transition",
     "Unit",
+    "UnreadableContext",
     "UnsafeServer",
     "Wait",
     "current_step",

@@ -9,7 +9,7 @@ import msgspec
 from midas.saga.attempts import ActionCancelled, ActionHalted, Attempt, Produced, Verdict, judge
 from midas.saga.calls import Change, milliseconds
 from midas.saga.current import StepRun
-from midas.saga.errors import InvalidContext
+from midas.saga.errors import InvalidContext, UnreadableContext
 from midas.saga.forward import LONGEST_HOLD_SECONDS
 from midas.saga.ownership import Halt
 from midas.saga.records import reason_of
@@ -45,6 +45,7 @@ class Backward:
         Raises:
             Halt: The saga is left, waits or was lost.
             OwnershipLost: It is somebody else's.
+            UnreadableContext: Its context is of another type.
         """
         own = self._own
         for step in reversed(self._shared.definition_of(own).steps):
@@ -65,6 +66,8 @@ class Backward:
                 produced = await self._attempt(step, compensation, intent.undo_attempts)
             except ActionHalted:
                 raise Halt from None
+            except UnreadableContext:
+                raise  # before it was called
             except (Exception, ActionCancelled) as error:  # noqa: BLE001 -- what it raises is its outcome
                 await self._failed(step, error)
             else:
@@ -76,13 +79,13 @@ class Backward:
         call = Attempt(compensation, run, step.timeout, shared.config.grace_seconds, lambda: own.lost)
         with shared.telemetry.saga.compensation(shared.name, step.name) as operation:
             operation.set(attempt=attempt)
-            return await call.make(own, shared.codec)
+            return await call.make(own, shared.codec_of(own))
 
     async def _done(self, step: SagaStep, produced: Produced) -> None:
         own = self._own
         fields: dict[str, Argument] = {"recoveries": 0}
         try:
-            fields["context"] = produced.merged_into(own.record.context, self._shared.codec)
+            fields["context"] = produced.merged_into(own.record.context, self._shared.codec_of(own))
         except InvalidContext as error:  # it is undone all the same
             self._shared.telemetry.log.warning("saga.context_dropped", step=step.name, message=str(error))
         done = replace(own.record.step(step.name), state=StepState.COMPENSATED, due=0)

@@ -18,7 +18,8 @@ class SagaConfig:
         name: What this kind of saga is called, in keys, metrics and logs: a lower-case letter, then lower-case letters,
             digits, ``_`` and ``-``.
         version: Of the steps. A saga is only ever run by steps of the version, and the names, it was begun with.
-        context_type: A ``msgspec.Struct`` type that every context must fit; None takes any dict.
+        context_type: A ``msgspec.Struct`` type that every context must fit; None takes any dict. Who changes it so that
+            contexts of sagas that run no longer fit raises the version, and gives the former one as ``older``.
         context_limit: Bytes that a context may have, encoded.
         lease_seconds: Seconds without a sign of life after which an owner counts as dead.
         deadline: Seconds from the start after which a saga that is not past its pivot turns back; None for never.

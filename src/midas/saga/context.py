@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from midas.saga.errors import InvalidContext, SagaDefinitionError
+from midas.saga.errors import InvalidContext, SagaDefinitionError, UnreadableContext
 from midas.saga.merging import merged
 
 _UNFIT = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
@@ -59,8 +59,19 @@ class ContextCodec:
         return packed
 
     def unpack(self, packed: bytes) -> Any:
-        """Decode a context: an object of the declared type, or a dict."""
-        return self._decoder.decode(packed)
+        """Decode a context: an object of the declared type, or a dict.
+
+        Raises:
+            UnreadableContext: It is of another type.
+        """
+        try:
+            return self._decoder.decode(packed)
+        except Exception as error:  # what the type itself checks may raise anything
+            name = "a mapping" if self._type is None else self._type.__name__
+            raise UnreadableContext(
+                f"its context cannot be read as {name} ({error}): have a program run it that gives the steps of its "
+                f"version the type they had, older={{VERSION: Release(steps, TYPE)}}, and then resume it"
+            ) from error
 
     def merge(self, now: bytes, given: bytes, left: Any, returned: Any) -> bytes:
         """Put what one step did into the context.
@@ -95,7 +106,7 @@ class ContextCodec:
         """Give the one form that a context has: with what its type fills in, and without what it does not know."""
         try:
             context = self._decoder.decode(packed)
-        except _UNFIT as error:
+        except Exception as error:  # what the type itself checks may raise anything
             raise InvalidContext(f"this cannot be a context: {error}") from error
         return packed if self._type is None else self._encode(context)
 

@@ -2,8 +2,8 @@
 
 A saga is a list of steps. Before the *pivot*, the point of no return, each step can be undone or says that there is
 nothing to undo; after it, steps are only tried again until they succeed. A saga without a pivot can be undone to the
-end; a last step of which nobody says how to undo it is one. Steps in a ``Parallel`` run side by side; a ``Wait`` lets go
-of the saga until a time or a signal.
+end; a last step of which nobody says how to undo it is one. Steps in a ``Parallel`` run side by side; a ``Wait`` lets
+go of the saga until a time or a signal.
 """
 
 from __future__ import annotations
@@ -124,6 +124,19 @@ class Parallel(Unit):
 
     def __init__(self, *steps: SagaStep) -> None:
         object.__setattr__(self, "steps", steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The steps of an earlier version, with the type that contexts had then.
+
+    Attributes:
+        steps: In order, under the names and of the kinds they had.
+        context_type: As ``SagaConfig.context_type`` was; None for a plain dict.
+    """
+
+    steps: Sequence[Unit]
+    context_type: type | None = None
 
 
 class Definition:

@@ -7,6 +7,7 @@
     ├── SagaError
     │   ├── SagaDefinitionError (ValueError)  the steps cannot be a saga: nothing was sent
     │   ├── InvalidContext (ValueError)       a context that cannot be kept: its values, its type or its size
+    │   ├── UnreadableContext                 a saga's context is not of the type that this program has for it
     │   ├── SagaUnknown (LookupError)         no saga has this id, or it ended longer ago than it is kept
     │   ├── NotPossible                       what was asked for does not go with the saga's state
     │   ├── OwnershipLost                     another process has taken the saga over: what we said was refused
@@ -29,6 +30,13 @@ class SagaDefinitionError(SagaError, ValueError):
 
 class InvalidContext(SagaError, ValueError):
     """A context cannot be kept: a value that cannot be encoded, another type than was declared, or too many bytes."""
+
+
+class UnreadableContext(SagaError):
+    """What was kept as a saga's context is not of the type that this program has for its release.
+
+    The saga is fine: it is suspended, for a program that has the right type.
+    """
 
 
 class SagaUnknown(SagaError, LookupError):

@@ -13,7 +13,7 @@ from midas.saga.calls import Change, milliseconds
 from midas.saga.context import unpack_any
 from midas.saga.current import StepRun
 from midas.saga.definition import Parallel, SagaStep, StepKind, Wait
-from midas.saga.errors import InvalidContext
+from midas.saga.errors import InvalidContext, UnreadableContext
 from midas.saga.ownership import Halt
 from midas.saga.records import StepRecord, reason_of
 from midas.saga.states import SagaState, StepState
@@ -46,6 +46,7 @@ class Forward:
         Raises:
             Halt: The saga goes backward now, or is left, waits, stands still, or was lost.
             OwnershipLost: It is somebody else's.
+            UnreadableContext: Its context is of another type.
         """
         for unit in self._shared.definition_of(self._own).units:
             await self._check()
@@ -81,6 +82,8 @@ class Forward:
                 produced = await self._attempt(step, record.attempts)
             except ActionHalted:
                 raise Halt from None
+            except UnreadableContext:
+                raise  # before it was called
             except (Exception, ActionCancelled) as error:  # noqa: BLE001 -- what an action raises is its outcome
                 await self._failed(step, error)
             else:
@@ -110,14 +113,14 @@ class Forward:
             operation.set(attempt=attempt)
             if step.kind is StepKind.PIVOT:
                 await own.confirm()
-            return await call.make(own, shared.codec)
+            return await call.make(own, shared.codec_of(own))
 
     async def _done(self, step: SagaStep, produced: Produced, *, alone: bool) -> None:
         own = self._own
         done = replace(own.record.step(step.name), state=StepState.COMPLETED, error="", due=0)
 
         def change() -> Change:
-            context = produced.merged_into(own.record.context, self._shared.codec)
+            context = produced.merged_into(own.record.context, self._shared.codec_of(own))
             return Change(steps={step.name: done}, fields={"context": context, "recoveries": 0})
 
         try:
@@ -200,11 +203,13 @@ class Forward:
         own = self._own
         try:
             seconds = (
-                wait.seconds(self._shared.codec.unpack(own.record.context))
+                wait.seconds(self._shared.codec_of(own).unpack(own.record.context))
                 if callable(wait.seconds)
                 else wait.seconds
             )
             return own.now_ms() + milliseconds(max(0.0, seconds))
+        except UnreadableContext:
+            raise
         except Exception as error:  # noqa: BLE001 -- the user's function is as fallible as an action
             await self._fail_wait(wait, StepRecord(), reason_of(error))
 
@@ -217,7 +222,7 @@ class Forward:
         raise Halt
 
     async def _waited(self, wait: Wait, record: StepRecord, brought: bytes | None) -> None:
-        own, codec = self._own, self._shared.codec
+        own, codec = self._own, self._shared.codec_of(self._own)
         context = own.record.context
         if brought is not None:
             try:

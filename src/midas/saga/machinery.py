@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from midas.errors import QueueUnavailable
 from midas.saga.backward import Backward
 from midas.saga.calls import milliseconds
-from midas.saga.errors import OwnershipLost
+from midas.saga.errors import OwnershipLost, UnreadableContext
 from midas.saga.forward import Forward
 from midas.saga.ownership import Halt
 from midas.saga.states import SagaState
@@ -41,14 +41,14 @@ class Machinery:
     Attributes:
         config: The settings.
         definitions: The steps by release.
-        codec: Packs contexts.
+        codecs: Packs contexts, by release.
         telemetry: Where runs are counted and logged.
         randomness: Draws the pauses.
     """
 
     config: SagaConfig
     definitions: Mapping[str, Definition]
-    codec: ContextCodec
+    codecs: Mapping[str, ContextCodec]
     telemetry: Telemetry
     randomness: random.Random = field(default_factory=random.Random)
 
@@ -60,6 +60,10 @@ class Machinery:
     def definition_of(self, ownership: Ownership) -> Definition:
         """Give the steps that a saga was begun with."""
         return self.definitions[ownership.record.release]
+
+    def codec_of(self, ownership: Ownership) -> ContextCodec:
+        """Give what packs the contexts of sagas of this one's release."""
+        return self.codecs[ownership.record.release]
 
     def pause_ms(self, failures: int) -> int:
         """Draw a pause before the next attempt: from 0 up to a bound that doubles with each failure, to its cap."""
@@ -95,10 +99,16 @@ class Machinery:
 
     async def _drive(self, ownership: Ownership) -> None:
         with suppress(Halt):
-            if not ownership.is_turned_back:
-                await self._forward(ownership)
-            if ownership.is_turned_back:
-                await Backward(ownership, self).run()
+            try:
+                self.codec_of(ownership).unpack(
+                    ownership.record.context
+                )  # before anything is written or done
+                if not ownership.is_turned_back:
+                    await self._forward(ownership)
+                if ownership.is_turned_back:
+                    await Backward(ownership, self).run()
+            except UnreadableContext as error:
+                await ownership.suspend(str(error))
         if ownership.record.state in {SagaState.RUNNING, SagaState.COMPENSATING} and not ownership.lost:
             await ownership.release()
 

@@ -26,7 +26,9 @@ stop: past its timeout it may still have its effect, and it holds up neither oth
 
 What a deployment needs. A saga is only run by steps of the version, and the names and kinds, it was begun with. Who
 changes them raises ``SagaConfig.version`` and gives the former ones as ``older={1: [...]}`` until their sagas are over;
-else these wait, and the log says so (``saga.release_unregistered``).
+else these wait, and the log says so (``saga.release_unregistered``). Who changes the type of the context does the same
+with ``older={1: Release([...], FormerType)}``: a saga whose context is not of the type given for it is suspended before
+anything is done, and goes on when a program that has the right one runs and somebody resumes it.
 
 What Redis can lose. A checkpoint that was answered is as durable as Redis was told to be: with ``appendfsync everysec``
 a crash of the machine loses up to a second, with ``always`` nothing; a failover loses what the replica had not got. A
@@ -42,6 +44,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from midas.errors import QueueUnavailable
+from midas.saga.errors import UnreadableContext
 from midas.saga.keys import check_id
 from midas.saga.news import wait_at_most
 from midas.saga.records import SagaRecord, SagaResult
@@ -50,6 +53,8 @@ from midas.saga.states import SagaState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from midas.saga.context import ContextCodec
 
 _LOOK_SECONDS: Final = 1.0
 """How often a saga that another process runs is looked at though nothing was heard of it."""
@@ -76,6 +81,7 @@ class SagaOrchestrator(SagaRecovery):
 
         Raises:
             InvalidContext: The context cannot be kept; nothing was begun.
+            UnreadableContext: A saga of this id was begun by a program with another type of context; see ``result``.
             OrchestratorClosed: It was closed before the saga had ended; others go on with it.
             UnsafeServer: Redis would lose sagas; nothing was begun.
             QueueUnavailable: Redis did not answer within two seconds. The saga may have been begun nevertheless, so
@@ -107,6 +113,7 @@ class SagaOrchestrator(SagaRecovery):
 
         Raises:
             SagaUnknown: There is none.
+            UnreadableContext: It has ended or stands still with a context of another type than this program has for it.
             OrchestratorClosed: It was closed before; the saga goes on elsewhere.
             UnsafeServer: Redis would lose sagas.
         """
@@ -132,7 +139,7 @@ class SagaOrchestrator(SagaRecovery):
         self._heed_abort(saga_id)
 
     async def _begin(self, saga_id: str, context: Any, *, owned: bool) -> None:
-        packed = self._machinery.codec.pack(context)
+        packed = self._codec(self._definition.release).pack(context)
         await self.open()
         owner = f"{self._who}/{secrets.token_hex(6)}" if owned else ""
         # The steps' spans hang on this one, whichever process they run in, and are one trace.
@@ -174,11 +181,23 @@ class SagaOrchestrator(SagaRecovery):
             left = _LOOK_SECONDS
         await wait_at_most(min(left, self._machinery.randomness.uniform(0.5, 1.0) * _LOOK_SECONDS), woken)
 
+    def _codec(self, release: str) -> ContextCodec:
+        codecs = self._machinery.codecs
+        return (
+            codecs.get(release) or codecs[self._definition.release]
+        )  # steps are not needed to tell of an end
+
+    def _readable(self, record: SagaRecord) -> Any:
+        try:
+            return self._codec(record.release).unpack(record.context)
+        except UnreadableContext as error:
+            raise UnreadableContext(f"saga {record.id} is {record.state}, and {error}") from error
+
     def _result(self, record: SagaRecord) -> SagaResult:
         return SagaResult(
             saga_id=record.id,
             state=record.state,
-            context=self._machinery.codec.unpack(record.context),
+            context=self._readable(record),
             steps={name: record.step(name).state for name in record.order},
             error=None if record.state is SagaState.COMPLETED else record.error or None,
         )

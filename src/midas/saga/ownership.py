@@ -195,6 +195,17 @@ class Ownership:
         )
         self.wake()
 
+    async def suspend(self, error: str) -> None:
+        """Stand still wherever it is: this process can do nothing with it, and that is no word of any step.
+
+        Raises:
+            OwnershipLost: The saga is somebody else's.
+        """
+        before = self.record.error if self.is_turned_back else ""  # why it turned back is not to be forgotten
+        why = f"{before}; {error}" if before and error not in before else before or error
+        await self.write(Change(steps=self.unknown_steps(), fields={"error": why}, state=SagaState.SUSPENDED))
+        self.wake()
+
     async def release(self) -> None:
         """Let others go on at once. A lost connection only makes them wait for the end of the lease."""
         self.leaving = True

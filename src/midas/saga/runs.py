@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from midas.redis import check_server, connect_from_thread
 from midas.saga.context import ContextCodec
-from midas.saga.definition import Definition
+from midas.saga.definition import Definition, Release
 from midas.saga.errors import OrchestratorClosed
 from midas.saga.keeper import SagaKeeper
 from midas.saga.machinery import Machinery
@@ -41,7 +41,8 @@ class SagaRuns(SagaOversight):
     Args:
         steps: The steps, in order.
         config: The settings.
-        older: Steps of earlier versions, by version, whose sagas this process shall run to their end.
+        older: Steps of earlier versions, by version, whose sagas this process shall run to their end; as a ``Release``
+            where contexts had another type then, else they are held to ``config.context_type``.
         telemetry: Where sagas are counted, logged and traced; None for nowhere.
         availability: Another client's of the same Redis, so that an outage is reported once; None for an own one.
         clock: For tests: the time in seconds since 1970. None takes the Redis server's.
@@ -56,7 +57,7 @@ class SagaRuns(SagaOversight):
         steps: Sequence[Unit],
         config: SagaConfig | None = None,
         *,
-        older: Mapping[int, Sequence[Unit]] | None = None,
+        older: Mapping[int, Sequence[Unit] | Release] | None = None,
         telemetry: Telemetry | None = None,
         availability: Availability | None = None,
         clock: Clock | None = None,
@@ -64,12 +65,8 @@ class SagaRuns(SagaOversight):
     ) -> None:
         super().__init__(config, telemetry=telemetry, availability=availability, clock=clock, sender=sender)
         self._definition = Definition(steps, self.config.version)
-        known = [self._definition, *(Definition(units, version) for version, units in (older or {}).items())]
         self._machinery = Machinery(
-            self.config,
-            {definition.release: definition for definition in known},
-            ContextCodec(self.config.context_type, self.config.context_limit),
-            self._telemetry,
+            self.config, *_by_release(self._definition, older or {}, self.config), self._telemetry
         )
         self._who = f"{socket.gethostname()}-{os.getpid()}"
         self._owned: dict[Held, Ownership] = {}
@@ -215,3 +212,17 @@ class SagaRuns(SagaOversight):
         for ownership in self._owned.values():
             if ownership.record.id == saga_id:
                 ownership.abort()
+
+
+def _by_release(
+    current: Definition, older: Mapping[int, Sequence[Unit] | Release], config: SagaConfig
+) -> tuple[Mapping[str, Definition], Mapping[str, ContextCodec]]:
+    """Give steps, and what packs contexts, of each release that this program has."""
+    definitions = {current.release: current}
+    codecs = {current.release: ContextCodec(config.context_type, config.context_limit)}
+    for version, given in older.items():
+        known = given if isinstance(given, Release) else Release(given, config.context_type)
+        definition = Definition(known.steps, version)
+        definitions[definition.release] = definition
+        codecs[definition.release] = ContextCodec(known.context_type, config.context_limit)
+    return definitions, codecs
