@@ -186,10 +186,12 @@ class Forward:
         record = own.record.step(wait.name)
         if record.state is StepState.COMPLETED:
             return
-        if record.state is StepState.PENDING:
+        begins = record.state is StepState.PENDING
+        if begins:
             record = replace(record, state=StepState.EXECUTING, due=await self._due_of(wait))
         brought = None if wait.signal is None else own.record.signals.get(wait.signal)
-        if brought is None and own.now_ms() < record.due:
+        # What came while this owner worked is seen by the next one only, so even a wait of no time is begun.
+        if brought is None and (own.now_ms() < record.due or (begins and wait.signal is not None)):
             until = self._until(record.due)
             change = Change(steps={wait.name: record}, state=SagaState.WAITING, leave_until=until)
             await own.write(dataclasses.replace(change, awaits=wait.signal or ""))

@@ -572,6 +572,27 @@ async def test_a_signal_ends_a_wait_whenever_it_comes(orchestrate):
     assert (result.state, result.context) == (SagaState.COMPLETED, {"by": "Bob"})
 
 
+@pytest.mark.parametrize("seconds", [0, 0.001, lambda _: -5.0])
+async def test_a_signal_that_came_before_its_wait_began_is_in_time(orchestrate, seconds):
+    """It counts though the wait has no time left when it begins; without one such a wait fails at once."""
+    going, go_on = asyncio.Event(), asyncio.Event()
+
+    async def meanwhile(_):
+        going.set()
+        async with asyncio.timeout(20):
+            await go_on.wait()
+
+    orchestrator = orchestrate([SagaStep("a", meanwhile, None), Wait("w", seconds, signal="paid")])
+    running = asyncio.create_task(orchestrator.execute({}, saga_id="s"))
+    await asyncio.wait_for(going.wait(), 20)
+    await orchestrator.signal("s", "paid", {"by": "Ada"})
+    go_on.set()
+    result = await running
+    assert (result.state, result.context) == (SagaState.COMPLETED, {"by": "Ada"})
+    result = await orchestrator.execute({})
+    assert (result.state, result.error) == (SagaState.FAILED, "w: no signal paid came in time")
+
+
 async def test_what_a_signal_brings_must_fit(orchestrate, clock):
     """A payload that makes the context too large fails the saga, or has one past its pivot wait for a person."""
     wait = Wait("approval", 60.0, signal="yes")
