@@ -159,38 +159,45 @@ local function weigh()
   return weights, kept[3] and cmsgpack.unpack(kept[3]) or { 0, 0, 0, 0 }
 end
 
--- Smooth weighted round robin, as nginx has it: the richest is served and pays what all were given.
-local function share(places, open, open_count, weights, credit)
-  local shares = { 0, 0, 0, 0 }
-  local total = 0
+-- Each gets its share of the places, and what is left over goes to those whose rest is largest (Hamilton's method). The rest
+-- stays to everybody's credit, so that over many calls each gets what is due to him, however few places each call has.
+local function share(places, open, weights, credit)
+  local shares, given, total = { 0, 0, 0, 0 }, 0, 0
   for priority in pairs(open) do
     total = total + weights[priority]
   end
-  if open_count == 1 then
-    shares[next(open)] = places
-    return shares
+  for priority in pairs(open) do
+    local due = credit[priority] + places * weights[priority] / total
+    shares[priority] = math.max(0, math.floor(due))
+    credit[priority] = due - shares[priority]
+    given = given + shares[priority]
   end
-  for _ = 1, places do
-    local best
-    for priority = 1, PRIORITIES do
-      if open[priority] then
-        credit[priority] = credit[priority] + weights[priority]
-        if not best or credit[priority] > credit[best] then
-          best = priority
-        end
+  while given ~= places do
+    local step, chosen = given < places and 1 or -1, nil
+    for priority in pairs(open) do
+      local may_change = step == 1 or shares[priority] > 0
+      if may_change and (not chosen or step * credit[priority] > step * credit[chosen]) then
+        chosen = priority
       end
     end
-    credit[best] = credit[best] - total
-    shares[best] = shares[best] + 1
+    shares[chosen], credit[chosen], given = shares[chosen] + step, credit[chosen] - step, given + step
   end
   return shares
 end
 
 promote()
 local weights, credit = weigh()
-local open, open_count, left = { true, true, true, true }, PRIORITIES, slots + more
+local open, open_count, left = {}, 0, slots + more
+for priority = 1, PRIORITIES do
+  if redis.call('XLEN', KEYS[priority]) > 0 or redis.call('XLEN', KEYS[priority + PRIORITIES]) > 0 then
+    open[priority], open_count = true, open_count + 1
+  else
+    credit[priority] = 0
+  end
+end
+local is_contended = open_count > 1
 while left > 0 and open_count > 0 do
-  local shares = share(left, open, open_count, weights, credit)
+  local shares = share(left, open, weights, credit)
   for priority = 1, PRIORITIES do
     if shares[priority] > 0 then
       local got = read_priority(priority, shares[priority])
@@ -201,7 +208,9 @@ while left > 0 and open_count > 0 do
     end
   end
 end
-redis.call('HSET', TURNS, 'credit', cmsgpack.pack(credit))
+if is_contended then
+  redis.call('HSET', TURNS, 'credit', cmsgpack.pack(credit))
+end
 if held >= slots then
   for index = PRIORITIES + 1, STREAM_COUNT do
     if redis.call('XLEN', KEYS[index]) > 0 and first_waiting(index) then
