@@ -4,6 +4,8 @@ local ttl, id, outcome = ARGV[3], ARGV[4], ARGV[5]
 local result = KEYS[FIRST_RESULT + 1]
 local place = redis.call('HGET', LIVE, id)
 
+go_on_without_memory()
+
 local function cancelled(head)
   local fields = head and read_head(head)
   conclude(id, fields and fields[9] or '', result, outcome, ttl)

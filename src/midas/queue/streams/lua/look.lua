@@ -11,6 +11,7 @@ if not place then
   return { redis.call('ZSCORE', KNOWN, id) and 'KNOWN' or 'UNKNOWN', '' }
 end
 if wait > 0 then
+  go_on_without_memory()
   local until_then = math.max(now + wait, tonumber(redis.call('ZSCORE', AWAITED, id) or '0'))
   redis.call('ZADD', AWAITED, exact(until_then), id)
 end

@@ -23,6 +23,13 @@ local function count(name, number)
   end
 end
 
+-- Redis looks for memory once a script, at the first command that writes, and only if that is one which may need some. Whatever
+-- ends tasks has to go on without, or a queue that filled the memory could never be emptied; so it begins with one that does
+-- not, and nothing. What adds tasks begins with one that does.
+local function go_on_without_memory()
+  redis.call('ZREM', ALIVE, '')
+end
+
 local function wake_one_worker()
   redis.call('ZADD', MARKER, 0, 'ready')
 end

@@ -3,6 +3,8 @@
 local limit, lease = tonumber(ARGV[3]), tonumber(ARGV[4])
 local found, size = {}, 0
 
+go_on_without_memory()
+
 -- Readers without a lease: the set was lost, or a reader was made by hand. They get a lease, and then they lapse.
 for index = 1, STREAM_COUNT do
   local readers = redis.pcall('XINFO', 'CONSUMERS', KEYS[index], GROUP)

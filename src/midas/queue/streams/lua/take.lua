@@ -12,6 +12,7 @@ local last_chance, takes_risk = tonumber(ARGV[9]), ARGV[10] == '1'
 local WEIGHTS, AGED_WEIGHT, LOOK_AT_AGES_MS = { 64, 16, 4, 1 }, 16, 1000
 local reply, held = { now, -1, 0 }, 0
 
+go_on_without_memory()
 redis.call('ZADD', ALIVE, exact(now + lease), consumer)
 
 local function promote()
