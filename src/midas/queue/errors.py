@@ -5,7 +5,7 @@
     QueueError
     ├── InvalidTask (ValueError)      a task that cannot be enqueued: nothing was sent
     ├── UnreadableTask (ValueError)   an envelope that cannot be decoded: wrong bytes or a version from the future
-    ├── QueueFull                     as many tasks wait as may: nothing was added
+    ├── QueueFull                     as many tasks wait as may: what found no room was not added
     └── TaskError
         ├── LeaseLost                 the task is somebody else's now, or done: the caller's result was not taken
         └── TaskCancelled             somebody did not want it any more
@@ -15,7 +15,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from midas.errors import QueueError, TaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class InvalidTask(QueueError, ValueError):  # noqa: N818 -- named for what happened, as its relatives in midas.errors
@@ -39,19 +44,24 @@ class TaskCancelled(TaskError):  # noqa: N818 -- see above
 
 
 class QueueFull(QueueError):  # noqa: N818 -- see above
-    """As many tasks wait as may; nothing was added.
+    """As many tasks wait as may; what found no room was not added.
 
     Attributes:
         queue: The queue's name.
         most: How many may wait.
+        ids: For each task that was to be added, in their order: its id, or None where it was not added.
     """
 
-    def __init__(self, queue: str, most: int) -> None:
+    def __init__(self, queue: str, most: int, ids: Sequence[str | None]) -> None:
+        refused = sum(task_id is None for task_id in ids)
+        of_many = f", and {refused} of {len(ids)} were not added" if len(ids) > 1 else ""
         super().__init__(
-            f"the queue {queue!r} is full: {most} tasks may wait. Try again later, start workers, or raise max_waiting"
+            f"the queue {queue!r} is full: {most} tasks may wait{of_many}. Try again later, start workers, or raise "
+            "max_waiting"
         )
         self.queue = queue
         self.most = most
+        self.ids = tuple(ids)
 
 
 class Retry(Exception):  # noqa: N818 -- raised by handlers, to say what is to be done

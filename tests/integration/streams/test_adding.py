@@ -170,9 +170,9 @@ async def test_a_full_queue_refuses(make_queue):
     """Past max_waiting nothing is added; what runs does not count, what is delayed does."""
     queue = await make_queue(max_waiting=3)
     await queue.add_tasks([NewTask("t"), NewTask("t", delay=1_000)])
-    with pytest.raises(QueueFull, match="3 tasks may wait"):
-        await queue.add_tasks([NewTask("t"), NewTask("t")])
-    await queue.add_task("t")
+    with pytest.raises(QueueFull, match="3 tasks may wait, and 2 of 3 were not added") as refusal:
+        await queue.add_tasks([NewTask("t", task_id=task_id) for task_id in ("x", "y", "z")])
+    assert refusal.value.ids == ("x", None, None)
     with pytest.raises(QueueFull):
         await queue.add_task("t")
     async with asyncio.timeout(30):
@@ -181,6 +181,48 @@ async def test_a_full_queue_refuses(make_queue):
             with pytest.raises(QueueFull):
                 await queue.add_task("t")
             break
+
+
+async def test_only_what_finds_no_room_is_refused(make_queue):
+    """Of callers that add at the same time as many succeed as there is room; what is there already is never refused."""
+    queue = await make_queue(max_waiting=10)
+    replies = await asyncio.gather(
+        *(queue.add_task("t", unique_key=f"u-{n}") for n in range(12)), return_exceptions=True
+    )
+    ids = [reply for reply in replies if isinstance(reply, str)]
+    assert len(ids) == 10
+    assert all(isinstance(reply, QueueFull) for reply in replies[10:])
+    assert await queue.add_task("t", unique_key="u-3") == ids[3]
+    await queue.cancel(ids[0])
+    await queue.add_task("t", task_id="mine")
+    assert await queue.add_task("t", task_id="mine") == "mine"
+    with pytest.raises(QueueFull) as refusal:
+        await queue.add_tasks(
+            [NewTask("t", unique_key="new"), NewTask("t", task_id="mine"), NewTask("t", unique_key="u-5")]
+        )
+    assert refusal.value.ids == (None, "mine", ids[5])
+    await queue.cancel("mine")
+    assert await queue.add_task("t", unique_key="new") not in ids
+    await Worker(queue, {"t": lambda payload: 1}).run(until_empty=True)
+    await check_drained(queue)
+
+
+async def test_a_repeated_call_says_again_what_was_refused(make_queue):
+    """An add whose reply was lost tells the same of each task, also where only some of them had found room."""
+    queue = await make_queue(max_waiting=2)
+    send = queue._sender.send
+
+    async def send_twice(call, *, within):
+        await send(call, within=within)
+        queue._sender.send = send
+        await Worker(queue, {"t": lambda payload: 1}).run(until_empty=True)
+        return await send(call, within=within)
+
+    queue._sender.send = send_twice
+    with pytest.raises(QueueFull) as refusal:
+        await queue.add_tasks([NewTask("t", task_id=task_id, unique_key=task_id) for task_id in "abcd"])
+    assert refusal.value.ids == ("a", "b", None, None)
+    assert (await check_drained(queue)).stats["added"] == 2
 
 
 async def test_delayed_tasks_run_when_they_are_due(make_queue, clock):

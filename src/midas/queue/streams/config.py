@@ -75,7 +75,7 @@ class TaskQueueConfig:
         lease_seconds: Seconds without a sign of life after which a worker counts as dead.
         result_ttl: Seconds that results are kept; 0 keeps none.
         known_seconds: For so long a task id that a caller gave is recognised when it is given again.
-        max_waiting: Tasks that may wait; past that ``add_task`` raises ``QueueFull``. 0 for any number.
+        max_waiting: Tasks that may wait; what finds no room raises ``QueueFull``. 0 for any number.
         age_limit_seconds: A priority whose first task waits longer gets the share of HIGH.
         limits: By task type.
         durability: When a task counts as added.

@@ -19,36 +19,27 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from botmetry import LogSettings, QueueState, Telemetry
 from midas.queue.completions import Completions
-from midas.queue.errors import QueueFull
-from midas.queue.streams.additions import addition_of
+from midas.queue.streams.adding import ANSWER_SECONDS, Adding
 from midas.queue.streams.awaiting import Awaiting
 from midas.queue.streams.calls import Calls
-from midas.queue.streams.config import TaskPriority, TaskQueueConfig
+from midas.queue.streams.config import TaskQueueConfig
 from midas.queue.streams.consuming import Consumer, Consuming
 from midas.queue.streams.dead_letters import DeadLetters
-from midas.queue.streams.group_commit import GroupCommit
 from midas.queue.streams.keys import StreamKeys
 from midas.queue.streams.recovery import recover
 from midas.queue.streams.statistics import Statistics, statistics_of
-from midas.queue.streams.task import NewTask
-from midas.redis import SOCKET_SECONDS, Availability, NotDurable, Sender, check_server, connect
+from midas.redis import SOCKET_SECONDS, Availability, Sender, check_server, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
     from types import TracebackType
 
-    from midas.queue.streams.calls import Addition, Clock
+    from midas.queue.streams.calls import Clock
     from midas.redis import Call
 
-_MOST_IN_A_CALL: Final = 500
-"""Tasks that one script call adds: it holds up the server for a millisecond or two."""
-_ANSWER_SECONDS: Final = 1.0
-"""Callers with a person waiting learn after a second that Redis is away."""
 _WORKER_SECONDS: Final = 2 * SOCKET_SECONDS
 
 
-class TaskQueue(Awaiting, Consuming, DeadLetters):
+class TaskQueue(Adding, Awaiting, Consuming, DeadLetters):
     """One queue, as those see it who add tasks, wait for them and look after them; ``Worker`` runs them.
 
     Use it as an async context manager.
@@ -73,6 +64,7 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
         max_connections: int = 64,
         availability: Availability | None = None,
     ) -> None:
+        super().__init__()
         self.config = config or TaskQueueConfig()
         self.telemetry = telemetry or Telemetry(service="queue", log=LogSettings(output="none"))
         self.keys = StreamKeys(self.config.name)
@@ -84,7 +76,6 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
         self._clock = clock
         self._consumers: set[Consumer] = set()
         self._sender = Sender(self.redis, self.availability)
-        self._additions: GroupCommit[Addition, str] = GroupCommit(self._send_additions, _MOST_IN_A_CALL)
         self._completions = Completions(self.redis, self.keys.ended, self.availability)
 
     @property
@@ -122,71 +113,6 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
         await self._completions.aclose()
         await self.redis.aclose()
 
-    # Adding ------------------------------------------------------------------------------------------------
-
-    async def add_task(
-        self,
-        task_type: str,
-        payload: dict[str, Any] | None = None,
-        priority: int = TaskPriority.NORMAL,
-        *,
-        delay: float = 0.0,
-        at: datetime | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 -- the task's, not this call's
-        expires: float | None = None,
-        unique_key: str | None = None,
-        task_id: str | None = None,
-        max_retries: int | None = None,
-    ) -> str:
-        """Add a task and give its id. The caller's trace and log context travel with it.
-
-        What is added at the same time, by many callers, goes to Redis in one call. ``NewTask`` says what the arguments
-        are. With a ``unique_key`` that a live task has, or a ``task_id`` that is known, nothing is added, and the id
-        is that of the task which is there.
-
-        Raises:
-            InvalidTask: The task is impossible; nothing was sent.
-            QueueFull: As many tasks wait as may.
-            NotDurable: It was added, and ``durability`` was not reached.
-            QueueUnavailable: Redis did not answer within a second. The task may have been added nevertheless, so
-                repeat with the same ``task_id``, or tell the user.
-        """
-        new = NewTask(
-            task_type,
-            payload or {},
-            priority,
-            delay,
-            at,
-            timeout,
-            expires,
-            unique_key,
-            task_id,
-            max_retries,
-        )
-        addition = addition_of(new, self.config, self.telemetry.carrier(), self._clock)
-        there = await self._additions.send(addition)
-        self._note_added([new], [addition], [there])
-        return there or addition[1]
-
-    async def add_tasks(self, tasks: Sequence[NewTask]) -> list[str]:
-        """Add many tasks and give their ids, in their order. Each 500 of them are one call.
-
-        Raises:
-            InvalidTask: One of them is impossible; nothing was sent.
-            QueueFull: As many tasks wait as may. What the calls before had added stays.
-            NotDurable: See ``add_task``.
-            QueueUnavailable: See ``add_task``.
-        """
-        carrier = self.telemetry.carrier()
-        additions = [addition_of(new, self.config, carrier, self._clock) for new in tasks]
-        ids: list[str] = []
-        for start in range(0, len(additions), _MOST_IN_A_CALL):
-            group = additions[start : start + _MOST_IN_A_CALL]
-            replies = await self._send_additions(group)
-            self._note_added(tasks[start : start + _MOST_IN_A_CALL], group, replies)
-            ids += [there or addition[1] for addition, there in zip(group, replies, strict=True)]
-        return ids
-
     # Looking after -----------------------------------------------------------------------------------------
 
     async def statistics(self) -> Statistics:
@@ -223,7 +149,7 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
 
     async def ask(self, call: Call) -> Any:
         """Send a call for which a person may be waiting."""
-        return await self._sender.send(call, within=_ANSWER_SECONDS)
+        return await self._sender.send(call, within=ANSWER_SECONDS)
 
     async def send(self, call: Call) -> Any:
         """Send a worker's call."""
@@ -250,41 +176,3 @@ class TaskQueue(Awaiting, Consuming, DeadLetters):
         self.telemetry.log.error(
             "queue.task_dead_lettered", queue=self.name, task_id=task_id, task_type=task_type, reason=reason
         )
-
-    # Within ------------------------------------------------------------------------------------------------
-
-    async def _send_additions(self, group: Sequence[Addition]) -> Sequence[str]:
-        call = self.calls.add(group)
-        durability = self.config.durability
-        if durability.is_wanted:
-            reply, confirmed = await self._sender.send_and(
-                call, durability.wait_command, within=_ANSWER_SECONDS + durability.timeout
-            )
-        else:
-            reply, confirmed = await self.ask(call), ()
-        if reply == b"full":
-            raise QueueFull(self.name, self.config.max_waiting)
-        if durability.is_wanted and not durability.is_reached(confirmed):
-            raise NotDurable(
-                f"{len(group)} tasks are in the queue {self.name!r}, but after {durability.timeout:g} s Redis had not "
-                f"confirmed {durability}: {confirmed}"
-            )
-        return [there.decode() for there in reply]
-
-    def _note_added(
-        self, tasks: Sequence[NewTask], group: Sequence[Addition], replies: Sequence[str]
-    ) -> None:
-        counts: dict[str, int] = {}
-        write = self.telemetry.log.debug
-        for new, addition, there in zip(tasks, group, replies, strict=True):
-            if not there:
-                counts[new.task_type] = counts.get(new.task_type, 0) + 1
-                write(
-                    "queue.task_enqueued",
-                    queue=self.name,
-                    task_id=addition[1],
-                    task_type=new.task_type,
-                    priority=new.priority,
-                )
-        for task_type, number in counts.items():
-            self.telemetry.queue.enqueued(self.name, task_type, number)
