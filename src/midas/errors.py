@@ -33,9 +33,9 @@
         ├── NotYours
         └── Unknown (LookupError)
 
-Folders that could be lifted out, and ends that nobody imports, have branches of their own: `midas.queue.errors`
-(InvalidTask, UnreadableTask, LeaseLost …), `midas.saga.errors` (SagaError, Terminal …), `midas.bot.errors` (BotError)
-and `midas.demo.errors` (DemoError).
+Folders that could be lifted out, and ends that nobody imports, have branches of their own: `midas.redis.errors`
+(UnsafeServer, NotDurable), `midas.queue.errors` (InvalidTask, UnreadableTask, LeaseLost …), `midas.saga.errors`
+(SagaError, Terminal …), `midas.bot.errors` (BotError) and `midas.demo.errors` (DemoError).
 
 The message says what happened, with which value, and what to do; a secret is never part of it.
 """
