@@ -15,8 +15,9 @@ from midas.saga.errors import (
     Terminal,
     UnreadableContext,
 )
+from midas.saga.observation import saga_names
 from midas.saga.orchestrator import SagaOrchestrator
-from midas.saga.oversight import SagaOversight, saga_names
+from midas.saga.oversight import SagaOversight
 from midas.saga.records import SagaResult, SagaView, StepRecord, Transition
 from midas.saga.states import SagaState, StepState
 
