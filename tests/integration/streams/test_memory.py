@@ -22,7 +22,7 @@ def _small_server(tmp_path, request):
 
 
 async def test_a_full_server_is_drained_and_not_filled(small_server, make_queue):
-    """Where memory is short nothing is added, and what is there can be taken, fail, end, be waited for and cancelled."""
+    """Where memory is short nothing is added, and what is there is taken, fails, ends, is waited for and cancelled."""
     queue = await make_queue(url=small_server, lease_seconds=0.5, retry_seconds=0.001)
     release, begun = asyncio.Event(), []
 
