@@ -37,6 +37,7 @@ async def run(arguments: argparse.Namespace, redis_url: str) -> str:
     Raises:
         WrongCall: No such kind of saga ever ran.
         SagaUnknown: There is no saga with this id.
+        UnreadableSaga: Its record was written by a newer program, or damaged.
         NotPossible: What was asked for does not go with its state.
         QueueUnavailable: Redis does not answer.
     """

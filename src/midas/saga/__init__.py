@@ -14,6 +14,7 @@ from midas.saga.errors import (
     SagaUnknown,
     Terminal,
     UnreadableContext,
+    UnreadableSaga,
 )
 from midas.saga.observation import saga_names
 from midas.saga.orchestrator import SagaOrchestrator
@@ -48,6 +49,7 @@ __all__ = [
     "Transition",
     "Unit",
     "UnreadableContext",
+    "UnreadableSaga",
     "UnsafeServer",
     "Wait",
     "current_step",

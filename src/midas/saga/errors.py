@@ -8,6 +8,7 @@
     │   ├── SagaDefinitionError (ValueError)  the steps cannot be a saga: nothing was sent
     │   ├── InvalidContext (ValueError)       a context that cannot be kept: its values, its type or its size
     │   ├── UnreadableContext                 a saga's context is not of the type that this program has for it
+    │   ├── UnreadableSaga                    its record was written by a newer program, or damaged
     │   ├── SagaUnknown (LookupError)         no saga has this id, or it ended longer ago than it is kept
     │   ├── NotPossible                       what was asked for does not go with the saga's state
     │   ├── OwnershipLost                     another process has taken the saga over: what we said was refused
@@ -37,6 +38,23 @@ class UnreadableContext(SagaError):
 
     The saga is fine: it is suspended, for a program that has the right type.
     """
+
+
+class UnreadableSaga(SagaError):
+    """What is kept of a saga says something that this program does not know: it was written by a newer one, or damaged.
+
+    Attributes:
+        saga_id: Which saga.
+        reason: What cannot be read.
+    """
+
+    def __init__(self, saga_id: str, reason: str) -> None:
+        super().__init__(
+            f"saga {saga_id} cannot be read: {reason}; it was written by a newer program, or damaged: look at it, and "
+            f"run it, with the newest"
+        )
+        self.saga_id = saga_id
+        self.reason = reason
 
 
 class SagaUnknown(SagaError, LookupError):

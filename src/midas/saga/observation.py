@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self, TypeAlias, cast
 
+import msgspec
+
 from botmetry import LogSettings, Telemetry
 from botmetry.telemetry.saga import SagaCensus
 from midas.redis import Availability, Sender, connect
 from midas.saga.calls import Calls
 from midas.saga.config import SagaConfig
 from midas.saga.context import unpack_any
-from midas.saga.errors import SagaUnknown
+from midas.saga.errors import InvalidContext, SagaUnknown, UnreadableSaga
 from midas.saga.keys import NAMES, check_id
 from midas.saga.records import SagaRecord, SagaView, parse_transition
 from midas.saga.states import ENDED, SagaState
@@ -80,12 +82,13 @@ class SagaObserver:
 
         Raises:
             SagaUnknown: There is none.
+            UnreadableSaga: Its record was written by a newer program, or damaged.
             QueueUnavailable: Redis did not answer within two seconds.
         """
         return await self._view(saga_id, self.config.history_limit)
 
     async def list(self, state: SagaState | str | None = None, limit: int = 100) -> Views:
-        """List sagas, the latest change first, without their histories.
+        """List sagas, the latest change first, without their histories; one that cannot be read with its id and state.
 
         Args:
             state: In which state; None for all.
@@ -96,9 +99,13 @@ class SagaObserver:
         """
         states = list(SagaState) if state is None else [SagaState(state)]
         found = await self._store.ask(self._calls.list(states, limit))
-        moved = [(float(flat[i + 1]), flat[i].decode()) for flat in found for i in range(0, len(flat), 2)]
-        ids = [saga_id for _, saga_id in sorted(moved, reverse=True)[:limit]]
-        views = await asyncio.gather(*(self._view(saga_id, 0) for saga_id in ids), return_exceptions=True)
+        moved = [
+            (float(flat[i + 1]), flat[i].decode(), which)
+            for which, flat in zip(states, found, strict=True)
+            for i in range(0, len(flat), 2)
+        ]
+        latest = sorted(moved, reverse=True)[:limit]
+        views = await asyncio.gather(*(self._entry(*entry) for entry in latest), return_exceptions=True)
         for view in views:
             if isinstance(view, BaseException) and not isinstance(view, SagaUnknown):
                 raise view
@@ -165,8 +172,18 @@ class SagaObserver:
                 return record, history
             self._likely_release = record.release
 
+    async def _entry(self, moved_ms: float, saga_id: str, state: SagaState) -> SagaView:
+        try:
+            return await self._view(saga_id, 0)
+        except UnreadableSaga as error:
+            return SagaView.unreadable(saga_id, self.config.name, state, moved_ms / 1000, error.reason)
+
     async def _view(self, saga_id: str, lines: int) -> SagaView:
         record, history = await self._look(saga_id, lines)
+        try:
+            context, transitions = unpack_any(record.context), tuple(map(parse_transition, history))
+        except (InvalidContext, ValueError, msgspec.MsgspecError) as error:
+            raise UnreadableSaga(saga_id, str(error)) from error
         return SagaView(
             saga_id=saga_id,
             name=self.config.name,
@@ -179,10 +196,10 @@ class SagaObserver:
             recoveries=record.recoveries,
             error=record.error,
             abort=record.abort,
-            context=unpack_any(record.context),
+            context=context,
             steps={name: record.step(name) for name in record.order},
             not_undone=tuple(name for name in record.order if record.step(name).is_not_undone),
-            history=tuple(map(parse_transition, history)),
+            history=transitions,
         )
 
 

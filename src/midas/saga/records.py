@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from midas.saga.errors import UnreadableSaga
 from midas.saga.states import SagaState, StepState
 
 _STEP: Final = "step:"
@@ -103,8 +104,18 @@ class SagaRecord:
 
     @classmethod
     def parse(cls, saga_id: str, flat: Sequence[bytes], due: bytes | None = None) -> SagaRecord:
-        """Read what ``HGETALL`` gave."""
-        fields = dict(_pairs(flat))
+        """Read what ``HGETALL`` gave.
+
+        Raises:
+            UnreadableSaga: It says something that this program does not know.
+        """
+        try:
+            return cls._parse(saga_id, dict(_pairs(flat)), due)
+        except (ValueError, TypeError, msgspec.MsgspecError) as error:
+            raise UnreadableSaga(saga_id, str(error)) from error
+
+    @classmethod
+    def _parse(cls, saga_id: str, fields: Mapping[str, bytes], due: bytes | None) -> SagaRecord:
 
         def text(name: str) -> str:
             return fields.get(name, b"").decode()
@@ -170,6 +181,8 @@ class SagaView:
         due_at: When it needs an owner: the end of a lease or a wait; None where it needs none.
         not_undone: Steps whose compensation was given up.
         history: What happened, the latest last.
+        is_readable: Whether this program can read its record; else id and state are all that is known, and ``error``
+            says why.
     """
 
     saga_id: str
@@ -187,6 +200,28 @@ class SagaView:
     steps: Mapping[str, StepRecord]
     not_undone: tuple[str, ...]
     history: tuple[Transition, ...] = field(default=(), repr=False)
+    is_readable: bool = True
+
+    @classmethod
+    def unreadable(cls, saga_id: str, name: str, state: SagaState, moved_at: float, reason: str) -> SagaView:
+        """Show what is known of a saga whose record cannot be read; it was begun ``moved_at`` at the latest."""
+        return cls(
+            saga_id=saga_id,
+            name=name,
+            release="",
+            state=state,
+            epoch=0,
+            owner="",
+            created_at=moved_at,
+            due_at=None,
+            recoveries=0,
+            error=f"unreadable: {reason}",
+            abort="",
+            context={},
+            steps={},
+            not_undone=(),
+            is_readable=False,
+        )
 
 
 def pack_step(name: str, record: StepRecord) -> tuple[str, bytes]:

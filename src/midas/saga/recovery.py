@@ -7,11 +7,12 @@ sagas of steps that this process does not have are left to those that do.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from midas.errors import QueueUnavailable
-from midas.saga.errors import OrchestratorClosed
+from midas.saga.errors import OrchestratorClosed, SagaUnknown, UnreadableSaga
 from midas.saga.news import wait_at_most
 from midas.saga.runs import SagaRuns
 
@@ -38,10 +39,14 @@ class SagaRecovery(SagaRuns):
         await self.open()
         await self._tell_of_strangers(await self._known_releases())
         total = 0
-        while claimed := (await self._take_over(self.config.concurrency))[0]:
-            total += len(claimed)
-            await asyncio.wait(claimed)
-        return total
+        while True:
+            unreadable = len(self._unreadable)
+            claimed, _ = await self._take_over(self.config.concurrency)
+            if claimed:
+                total += len(claimed)
+                await asyncio.wait(claimed)
+            elif len(self._unreadable) <= unreadable:  # else they stood in front of others
+                return total
 
     async def run_recovery(self, stop: asyncio.Event) -> None:
         """Take over sagas that need an owner, until told to stop or closed; while Redis is away, wait for it.
@@ -75,17 +80,40 @@ class SagaRecovery(SagaRuns):
     async def _take_over(self, limit: int) -> tuple[Sequence[asyncio.Task[SagaRecord]], float]:
         """Claim what is due; give the runs and the seconds until the next one will be due."""
         releases = list(self._machinery.definitions)
-        now, next_due, _, found = await self._store.ask(self._calls.due(releases, limit))
+        # Sagas that cannot be read stay due, and in front; they must not keep the others back.
+        asked = limit + len(self._unreadable)
+        now, next_due, _, found = await self._store.ask(self._calls.due(releases, asked))
         self._store.heard(now)
-        due = [
+        ids = [
             (saga_id.decode(), release)
             for release, ids in zip(releases, found, strict=True)
             for saga_id in ids
         ]
+        self._unreadable = {
+            saga_id: until for saga_id, _ in ids if (until := self._unreadable.get(saga_id)) is not None
+        }
+        due = [(saga_id, release) for saga_id, release in ids if await self._can_read(saga_id)]
         self._machinery.randomness.shuffle(due)
         claimed = [await self._claim(saga_id, release) for saga_id, release in due[:limit]]
         pause = (float(next_due) - now) / 1000 if next_due else self.config.recovery_pause
         return [run for run in claimed if run is not None], pause
+
+    async def _can_read(self, saga_id: str) -> bool:
+        """Say no of a saga that could not be read; it is looked at again now and then, without becoming its owner."""
+        until = self._unreadable.get(saga_id)
+        if until is None:
+            return True
+        if time.monotonic() < until:
+            return False
+        try:
+            await self._read(saga_id)
+        except UnreadableSaga:
+            self._unreadable[saga_id] = time.monotonic() + self.config.lease_seconds
+            return False
+        except SagaUnknown:
+            return False
+        del self._unreadable[saga_id]
+        return True
 
     async def _known_releases(self) -> Sequence[str]:
         _, _, releases, _ = await self._store.ask(self._calls.due([], 0))

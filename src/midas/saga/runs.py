@@ -6,15 +6,18 @@ import asyncio
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import ResponseError
 
 from midas.redis import check_server, connect_from_thread
+from midas.saga.calls import Change, Held
 from midas.saga.context import ContextCodec
 from midas.saga.definition import Definition, Release
-from midas.saga.errors import OrchestratorClosed
+from midas.saga.errors import OrchestratorClosed, UnreadableSaga
 from midas.saga.keeper import SagaKeeper
 from midas.saga.machinery import Machinery
 from midas.saga.news import News
@@ -27,7 +30,7 @@ from midas.threads import run_in_thread
 if TYPE_CHECKING:
     from botmetry import Telemetry
     from midas.redis import Availability
-    from midas.saga.calls import Clock, Held
+    from midas.saga.calls import Clock
     from midas.saga.config import SagaConfig
     from midas.saga.definition import Unit
     from midas.saga.store import Sending
@@ -76,6 +79,8 @@ class SagaRuns(SagaOversight):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[None] | None = None
         self._strangers: dict[str, int] = {}
+        self._unreadable: dict[str, float] = {}
+        """Sagas whose records this program cannot read, and when to look at them again, by ``time.monotonic()``."""
         self._closed = False
         self._taken: set[asyncio.Task[SagaRecord]] = set()
         """Those runs that somebody else began, or left: they have their own limit."""
@@ -161,7 +166,15 @@ class SagaRuns(SagaOversight):
         if verdict != b"owned":
             return None
         late, died, flat = found
-        record = SagaRecord.parse(saga_id, flat)
+        try:
+            record = SagaRecord.parse(saga_id, flat)
+        except UnreadableSaga as error:
+            self._telemetry.log.error(  # noqa: TRY400 -- the reason says it all
+                "saga.unreadable", saga=self.config.name, saga_id=saga_id, release=release, message=str(error)
+            )
+            self._unreadable[saga_id] = time.monotonic() + self.config.lease_seconds
+            await self._give_back(Held(saga_id, release, 0, owner), flat, due=now - late)
+            return None
         with self._telemetry.continue_from(record.carrier), self._telemetry.context(saga_id=saga_id):
             first = record.epoch == 1  # begun by a process that left the running to others
             (self._telemetry.saga.started if first else self._telemetry.saga.resumed)(self.config.name)
@@ -173,6 +186,20 @@ class SagaRuns(SagaOversight):
         self._taken.add(run)
         run.add_done_callback(self._make_room)
         return run
+
+    async def _give_back(self, held: Held, flat: Sequence[bytes], due: int) -> None:
+        """Let a program that can read it have a saga that was claimed in vain, under the due time it had before.
+
+        So its waiting for an owner still shows. Else its lease would lapse, and count as the death of an owner.
+        """
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        try:
+            epoch, revision = int(fields[b"epoch"]), int(fields[b"revision"])
+        except (KeyError, ValueError):
+            return
+        change = Change(leave_until=due)
+        held = replace(held, epoch=epoch)
+        await self._store.ask(self._calls.checkpoint(held, revision, secrets.token_hex(8), change, {}))
 
     def _spawn(self, record: SagaRecord) -> asyncio.Task[SagaRecord]:
         ownership = Ownership(self._store, record)

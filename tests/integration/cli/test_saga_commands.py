@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+import redis
 
 from midas.cli import main
 from midas.saga import SagaConfig, SagaOrchestrator, SagaStep, StepKind, Terminal
@@ -118,3 +119,21 @@ def test_without_sagas_there_is_nothing_to_list(midas):
     """An empty Redis is no error."""
     assert midas("saga", "ls") == (0, "no sagas", "")
     assert json.loads(midas("saga", "ls", "--json")[1]) == []
+
+
+def test_one_that_cannot_be_read_hides_no_others(midas, sagas, redis_url):
+    """It is listed as what it is, for people and for programs; who wants to see it is told what to do."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("{saga:import}:saga:done", "step:file", '{"state": "FROM_A_NEWER_PROGRAM"}')
+    code, answer, _ = midas("saga", "ls")
+    lines = {line.split()[0]: line for line in answer.splitlines()[1:]}
+    assert code == 0
+    assert lines.keys() == {"done", "stuck", "parked"}
+    assert "unreadable: " in lines["done"]
+    assert "FROM_A_NEWER_PROGRAM" in lines["done"]
+    listed = {saga["saga_id"]: saga for saga in json.loads(midas("saga", "ls", "--json")[1])}
+    assert [listed[saga_id]["is_readable"] for saga_id in ("done", "stuck", "parked")] == [False, True, True]
+    code, _, complaint = midas("saga", "show", "done")
+    assert code == 2
+    assert "saga done cannot be read" in complaint
+    assert "with the newest" in complaint
