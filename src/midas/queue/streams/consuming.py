@@ -41,7 +41,8 @@ class Consuming(ABC):
         """Give out tasks for ever: the id of the delivery, and the task.
 
         Each has to be ended with ``complete_task`` or ``fail_task``, in any order and from any asyncio task. Until
-        then its lease is renewed, for as long as its timeout and one lease more. Whoever leaves the loop gives back
+        then its lease is renewed, for as long as its timeout and one lease more: then it counts as a run that took too
+        long, and whoever ends it after all gets ``LeaseLost``. Whoever leaves the loop gives back
         what he has not ended, and others have it at once; to be sure that this has happened before the next line, use
         ``contextlib.aclosing``. While Redis is away the loop waits.
 

@@ -1,7 +1,7 @@
 """Keeps a reader's lease, which covers everything it holds, prefetched tasks included: to renew it is one command.
 
-A handler that computes for a minute blocks the loop, not the thread. But a loop that lets a task run past its time and
-a whole lease more hangs: then the thread renews no more, and others take over.
+A handler that computes for a minute blocks the loop, not the thread. But a loop that has not looked after a task for a
+lease and a half after its time hangs: then the thread renews no more, and others take over.
 """
 
 from __future__ import annotations

@@ -13,29 +13,22 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from midas.errors import QueueUnavailable
-from midas.queue.errors import UnreadableTask
 from midas.queue.streams import settlements
 from midas.queue.streams.closing import to_the_end
-from midas.queue.streams.group_commit import GroupCommit
+from midas.queue.streams.entries import Entries
+from midas.queue.streams.failures import failed
 from midas.queue.streams.lease import ReaderLease
-from midas.queue.streams.messages import Body, unpack_body, unpack_head
-from midas.queue.streams.settling import Settling
-from midas.queue.streams.task import StreamTask, priority_of
+from midas.queue.streams.settler import Settler
 from midas.redis import LEASE_SECONDS, SOCKET_SECONDS, Duty, Subscription, connect_from_thread, end, perform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from types import TracebackType
 
     from midas.queue.streams.calls import Settlement
     from midas.queue.streams.queue import TaskQueue
+    from midas.queue.streams.task import StreamTask
 
-_MOST_IN_A_CALL: Final = 256
-"""Deliveries that one script call settles: it holds up the server for two milliseconds."""
-_MOST_LEFT: Final = 1_000
-"""Finished entries that may stay in a stream behind an older one that is in flight: as many as a few workers hold."""
-_SMALL_BYTES: Final = 4_096
-"""Only small ones may: a task that takes an hour must not keep a gigabyte there."""
 _FIELDS: Final = 4
 _LONGEST_WAIT_SECONDS: Final = 1.0
 """A reader is woken by the next task; it looks by itself, too, in case another one died with the wake-up call."""
@@ -45,6 +38,13 @@ _LOST_REPLY_SECONDS: Final = 2 * SOCKET_SECONDS
 """What the server delivered so long ago and we never saw was in a reply that was lost."""
 _LAST_WORDS_SECONDS: Final = 2.0
 _MOST_UNSEEN: Final = 10_000
+_OVERRUN_LEASES: Final = 1.0
+"""A run that was told to stop has one lease for it. Then its task goes on without it."""
+_HANGING_LEASES: Final = 1.5
+"""And who has not even said so by then is a loop that is blocked, and nobody can speak for it."""
+_LOOKS_PER_LEASE: Final = 8
+_ASLEEP_LEASES: Final = 0.5
+"""A loop that was blocked for so long has first to do what it could not do meanwhile: stop runs, take their results."""
 
 
 class Reader:
@@ -67,20 +67,17 @@ class Reader:
     ) -> None:
         self._queue = queue
         self._calls = queue.calls
-        self._worker_id = worker_id
         # A process that starts again under the same name is another reader: what the first held is not its own.
         self.name = f"{worker_id}:{secrets.token_hex(4)}"
         self.held: dict[str, StreamTask] = {}
         self._on_taken_away = on_taken_away
         self._on_cancelled = on_cancelled
-        self._settlements: GroupCommit[tuple[StreamTask | None, Settlement], bool] = GroupCommit(
-            self._send_settlements, _MOST_IN_A_CALL
-        )
+        self._settler = Settler(queue)
+        self._entries = Entries(queue, worker_id, self._settler)
         self._stack = AsyncExitStack()
         self._next_due = -1.0
         self._is_taking = False
         self._heard_while_taking: set[str] = set()
-        self._unsettled: set[str] = set()
         self.owes_a_slot = False
         """Whether something that came back waits for a free slot: until it has one, nothing should be held ahead."""
 
@@ -118,6 +115,7 @@ class Reader:
         duties = [
             asyncio.create_task(perform(sweep, queue.redis, queue.availability, queue.telemetry)),
             asyncio.create_task(self._compare_regularly(queue.config.lease_seconds / 2)),
+            asyncio.create_task(self._watch(queue.config.lease_seconds)),
         ]
         self._stack.push_async_callback(end, *duties)
         return self
@@ -133,9 +131,9 @@ class Reader:
             self.settle(task, settlements.returned(task))
         with suppress(TimeoutError, QueueUnavailable):
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
-                await self._settlements.drain()
+                await self._settler.flush()
                 await self._queue.send(self._calls.leave(self.name))
-        await self._settlements.aclose()
+        await self._settler.aclose()
         await self._stack.aclose()
 
     async def take(self, slots: int, more: int = 0, *, wait_seconds: float = 0.0) -> list[StreamTask]:
@@ -195,23 +193,11 @@ class Reader:
             on_verdict: Is told whether the delivery was still ours.
         """
         self.held.pop(task.message_id, None)
-        self._unsettled.add(task.message_id)
-
-        def reply(verdict: bool | BaseException) -> None:  # noqa: FBT001 -- what the server said
-            self._unsettled.discard(task.message_id)
-            if verdict is False:
-                self._queue.telemetry.log.warning(
-                    "queue.settlement_refused", queue=self._queue.name, task_id=task.id, task_type=task.type
-                )
-                self._queue.refusals += 1
-            if on_verdict is not None:
-                on_verdict(verdict is True)
-
-        self._settlements.put((task, settlement), reply)
+        self._settler.settle(task, settlement, on_verdict)
 
     async def flush(self) -> None:
         """Wait until what was settled has been sent."""
-        await self._settlements.drain()
+        await self._settler.flush()
 
     # What came ---------------------------------------------------------------------------------------------
 
@@ -222,7 +208,7 @@ class Reader:
         tasks = []
         for position in range(3, len(reply), _FIELDS):
             stream, entry, head, body = reply[position : position + _FIELDS]
-            task = self._read(stream, entry.decode(), head, body, now_ms, taken_at)
+            task = self._entries.read(stream, entry.decode(), head, body, now_ms, taken_at)
             if task is not None:
                 self.held[task.message_id] = task
                 tasks.append(task)
@@ -232,71 +218,43 @@ class Reader:
         self._heard_while_taking.clear()
         return tasks
 
-    def _read(  # noqa: PLR0917 -- the fields of one entry
-        self, stream: int, entry: str, head: bytes, body: bytes, now_ms: int, taken_at: float
-    ) -> StreamTask | None:
-        try:
-            known = unpack_head(head)
-        except UnreadableTask as error:
-            self._settlements.put(
-                (None, settlements.unreadable(stream, entry, self._worker_id, error)), _ignore
-            )
-            self._queue.note_dead("", "", str(error))
-            return None
-        known.enqueued = known.enqueued or self._queue.milliseconds_of(entry)
-        try:
-            unpacked = unpack_body(body)
-        except UnreadableTask as error:
-            task = self._task(stream, entry, known, Body(0, {}, {}), now_ms, taken_at)
-            self.settle(task, settlements.buried(task, str(error), ""))
-            self._queue.note_dead(task.id, task.type, str(error))
-            return None
-        return self._task(stream, entry, known, unpacked, now_ms, taken_at, len(body))
-
-    def _task(  # noqa: PLR0917 -- the fields of one entry
-        self, stream: int, entry: str, head: Any, body: Body, now_ms: int, taken_at: float, size: int = 0
-    ) -> StreamTask:
-        return StreamTask(
-            message_id=f"{entry}@{stream}",
-            id=head.id,
-            type=head.type,
-            payload=body.payload,
-            priority=priority_of(stream),
-            timeout=head.timeout / 1000,
-            attempt=head.retries + head.deliveries + 1,
-            waited_seconds=max(0.0, (now_ms - head.enqueued) / 1000),
-            carrier=body.carrier,
-            worker_id=self._worker_id,
-            taken_at=taken_at,
-            head=head,
-            stream=stream,
-            entry=entry,
-            limited=head.type if head.type in self._queue.config.limits else "",
-            size=size,
-        )
-
-    # What is sent ------------------------------------------------------------------------------------------
-
-    async def _send_settlements(self, group: list[tuple[StreamTask | None, Settlement]]) -> Sequence[bool]:
-        settling = Settling.of([settlement for _, settlement in group])
-        is_small = all(task is None or task.size <= _SMALL_BYTES for task, _ in group)
-        call = self._calls.settle(settling, _MOST_LEFT if is_small else 0)
-        while True:
-            try:
-                return settling.verdicts(await self._queue.send(call))
-            except QueueUnavailable:
-                await self._queue.availability.pause(at_most=_LONGEST_WAIT_SECONDS)
-
     # What changed behind our back --------------------------------------------------------------------------
+
+    def _overrun(self, leases: float) -> list[StreamTask]:
+        """Runs that go on so many leases after their time."""
+        latest = time.monotonic() - leases * self._queue.config.lease_seconds
+        return [
+            task
+            for task in list(self.held.values())
+            if task.started_at and task.started_at + task.timeout < latest
+        ]
 
     def _hangs(self) -> bool:
         """Whether a task runs so long past its time that the loop cannot be looking after it; asked by a thread."""
-        patience = self._queue.config.lease_seconds
-        now = time.monotonic()
-        return any(
-            task.started_at and task.started_at + task.timeout + patience < now
-            for task in list(self.held.values())
+        return bool(self._overrun(_HANGING_LEASES))
+
+    async def _watch(self, lease_seconds: float) -> None:
+        """End tasks whose runs do not end: their worker is well, and the lease that covers all it holds stays."""
+        looked_at = time.monotonic()
+        while True:
+            await asyncio.sleep(lease_seconds / _LOOKS_PER_LEASE)
+            slept, looked_at = time.monotonic() - looked_at, time.monotonic()
+            if slept < lease_seconds * _ASLEEP_LEASES:
+                for task in self._overrun(_OVERRUN_LEASES):
+                    self._end_overrun(task)
+
+    def _end_overrun(self, task: StreamTask) -> None:
+        self._queue.telemetry.log.warning(
+            "queue.task_overran",
+            queue=self._queue.name,
+            task_id=task.id,
+            task_type=task.type,
+            timeout_seconds=task.timeout,
+            message="its run did not end when its time was over; the task goes on without it",
         )
+        error = TimeoutError(f"its run did not end after {task.timeout:g} s and could not be stopped")
+        self.settle(task, failed(self._queue, task, error))
+        self._on_taken_away(task)
 
     def _hear_cancelled(self, task_id: str) -> None:
         if self._is_taking:
@@ -320,7 +278,7 @@ class Reader:
     async def _compare(self) -> None:
         """Compare what we hold with what the server says we hold."""
         before = list(self.held.values())
-        known = self._unsettled | self.held.keys()
+        known = self._settler.under_way | self.held.keys()
         found = await self._queue.send(self._calls.held(self.name, len(before) + _MOST_UNSEEN))
         theirs = set()
         for position in range(0, len(found), _FIELDS):
@@ -329,25 +287,9 @@ class Reader:
             theirs.add(message_id)
             is_known = message_id in known or message_id in self.held
             if not is_known and idle_ms > _LOST_REPLY_SECONDS * 1000:
-                self._give_back_unseen(stream, entry.decode(), head)
+                self._entries.give_back(stream, entry.decode(), head)
         for task in before:
             if task.message_id not in theirs and self.held.pop(task.message_id, None) is not None:
                 self._on_taken_away(task)
         for task_id in await self._queue.cancelled_ids():
             self._hear_cancelled(task_id)
-
-    def _give_back_unseen(self, stream: int, entry: str, head: bytes) -> None:
-        try:
-            known = unpack_head(head)
-        except UnreadableTask as error:
-            self._settlements.put(
-                (None, settlements.unreadable(stream, entry, self._worker_id, error)), _ignore
-            )
-            return
-        known.enqueued = known.enqueued or self._queue.milliseconds_of(entry)
-        task = self._task(stream, entry, known, Body(0, {}, {}), known.enqueued, time.monotonic())
-        self.settle(task, settlements.returned(task))
-
-
-def _ignore(_: object) -> None:
-    """What became of an entry that nobody can read, nobody waits for."""

@@ -233,11 +233,12 @@ class Worker:
             return settlements.completed(task, result)
         except asyncio.CancelledError as error:
             # A handler may raise this by itself. If that gave the task back, it would come again, and for ever.
-            return self._stopped(task) if cancellations() else failed(self._queue, task, error)
+            is_stopped = cancellations() > 0 or self._is_lost(task)
+            return self._stopped(task) if is_stopped else failed(self._queue, task, error)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises fails its task and nothing else
-            return failed(self._queue, task, error)
+            return None if self._is_lost(task) else failed(self._queue, task, error)
         finally:
             self._deadlines.forget(task)
 
@@ -254,6 +255,9 @@ class Worker:
             operation.outcome = "timeout"
             operation.set(reason="waited too long")
         return settlements.ended(task, TaskStatus.TIMEOUT, "it waited longer than it was worth")
+
+    def _is_lost(self, task: StreamTask) -> bool:
+        return self._unwanted.get(task.message_id, TaskStatus.PROCESSING) is None
 
     def _stopped(self, task: StreamTask) -> Settlement | None:
         """What becomes of a run that was cancelled."""
@@ -281,6 +285,9 @@ class Worker:
         if task in self._ahead:
             self._ahead.remove(task)
         else:
+            self._unwanted.pop(
+                task.message_id, None
+            )  # whatever was to become of it is not for us to say any more
             self._cancel(task, None)
 
     def _cancel(self, task: StreamTask, status: TaskStatus | None) -> None:
