@@ -55,6 +55,7 @@ _PATIENT: Final = 20
 """Retries with pauses up to half a minute: some minutes, which a restart of PostgreSQL takes at the most."""
 _SECONDS: Final = 120.0
 """A step waits for locks, and a file of 50,000 lines takes its time."""
+_FILE_LOST: Final = "the process that had the file died before it was stored"
 _AFTERWARDS_SECONDS: Final = 5.0
 """How long the caller waits, once everything is stored, for what comes after that: Redis may just have gone away."""
 
@@ -206,7 +207,9 @@ class StatementImports:
         if handed_in is not None:
             await self._store.imports.keep(import_id, context.user_id, context.name, handed_in.data)
         elif await self._store.imports.file(import_id) is None:
-            raise Terminal("the process that had the file died before it was stored")
+            # Nothing was done, so nothing will be undone, which is where the user is told else.
+            await self._tell(context, [], done=False)
+            raise Terminal(_FILE_LOST)
 
     async def _throw_away(self, context: ImportContext) -> None:
         await self._tell(context, [], done=False)
@@ -302,6 +305,7 @@ def _outcome(result: SagaResult) -> ImportContext:
         return context
     if not result.state.is_over:
         raise ImportFailed(context.name, f"{result.error}; somebody has to look after {result.saga_id}")
-    if context.chat_id is not None and result.steps["store_file"] is StepState.COMPENSATED:
-        return context  # a notice tells
+    told = result.steps["store_file"] is StepState.COMPENSATED or _FILE_LOST in (result.error or "")
+    if context.chat_id is not None and told:
+        return context  # by a notice
     raise ImportFailed(context.name, f"{result.error}; what was stored of it was taken back")

@@ -129,14 +129,38 @@ async def test_another_process_finishes_what_one_left(  # noqa: PLR0917
     assert await rows(store, "statement_files") == 0
 
 
-async def test_an_import_whose_process_died_before_the_file_was_stored_never_was(make_imports, store, sagas):
-    """Nobody has the file, so the saga ends undone, and nothing is stored."""
+@pytest.mark.parametrize("chat", [None, CHAT])
+async def test_an_import_whose_process_died_before_the_file_was_stored_never_was(
+    make_imports, store, sagas, notices, chat
+):
+    """Nobody has the file, so the saga ends undone, nothing is stored, and who handed it in is told so, once."""
     async with make_imports() as imports:
-        await imports._sagas.start({"user_id": 1, "name": "a.csv"}, saga_id="import-1")
+        context = {"user_id": 1, "name": "a.csv", "chat_id": chat}
+        await imports._sagas.start(context, saga_id="import-1")
         assert await imports._sagas.recover() == 1
 
     assert (await sagas.show("import-1")).state is SagaState.FAILED
     assert await rows(store, "transactions") == 0
+    expected = [] if chat is None else [("import-1-undone", "a.csv", CHAT, False)]
+    told_now = (await told(notices)).items()
+    assert [(key, n["name"], n["chat_id"], n["done"]) for key, n in told_now] == expected
+
+
+class Forgetful(dict):
+    """Files that were handed in, of which nobody finds any: as another process sees it that took the saga over."""
+
+    def get(self, key, default=None):
+        return default
+
+
+async def test_who_waits_for_an_import_that_lost_its_file_hears_of_it_once(through_saga, imports, notices):
+    """A notice tells of it, and no error beside that; without a chat it is an error."""
+    imports._handed_in = Forgetful()
+    assert (await through_saga.import_statement(1, "october.csv", CSV, CHAT)).new == 0
+    (notice,) = (await told(notices)).values()
+    assert (notice["name"], notice["done"]) == ("october.csv", False)
+    with pytest.raises(ImportFailed, match="died before it was stored"):
+        await through_saga.import_statement(1, "october.csv", CSV)
 
 
 @pytest.mark.parametrize("chat", [None, CHAT])
