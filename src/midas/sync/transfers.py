@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
@@ -24,7 +25,7 @@ import msgspec
 
 from midas.domain.cards import Card, find_card
 from midas.domain.money import Money, decimals
-from midas.errors import QueueUnavailable, TransferRefused, TransferUnsettled
+from midas.errors import NotEnoughMoney, QueueUnavailable, TransferRefused, TransferUnsettled
 from midas.queue import TaskPriority, TaskQueue
 from midas.saga import SagaConfig, SagaOrchestrator, SagaState, SagaStep, StepKind, StepState, current_step
 from midas.sync.notices import TELL_TRANSFERRED, TransferNotice, notices_config
@@ -92,6 +93,8 @@ class CardTransfers:
             compensation_retries=_PATIENT,
             concurrency=20,
         )
+        self._awaited: Counter[str] = Counter()
+        """How many callers here wait for the end of which transfer."""
         self._sagas = SagaOrchestrator(self._steps(), config, telemetry=telemetry, availability=availability)
 
     async def __aenter__(self) -> Self:
@@ -156,11 +159,14 @@ class CardTransfers:
             from_card=from_card.name,
             to_card=to_card.name,
         )
+        self._awaited[transfer_id] += 1
         try:
             result = await self._sagas.execute(context, saga_id=transfer_id)
         except QueueUnavailable:
             await self._store.transfers.withdraw(transfer_id)
             raise
+        finally:
+            self._awaited -= Counter({transfer_id: 1})
         if not result.state.is_over:
             raise TransferUnsettled(transfer_id)
         if result.state is not SagaState.COMPLETED and result.steps["reserve"] is not StepState.COMPENSATED:
@@ -178,8 +184,16 @@ class CardTransfers:
             step("notify", self._notify, None),
         ]
 
-    async def _reserve(self, _: TransferContext) -> None:
-        await self._store.transfers.reserve(current_step().saga_id)
+    async def _reserve(self, context: TransferContext) -> None:
+        transfer_id = current_step().saga_id
+        try:
+            await self._store.transfers.reserve(transfer_id)
+        except NotEnoughMoney:
+            if (
+                transfer_id not in self._awaited
+            ):  # the process that was asked died, and with it whom we would tell
+                await self._tell(context, done=False)
+            raise
 
     async def _release(self, context: TransferContext) -> None:
         if await self._store.transfers.release(current_step().saga_id):

@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from midas.demo.servers import RedisServer
 from midas.domain import Money
+from midas.domain.cards import find_card
 from midas.errors import QueueUnavailable, TransferRefused
 from midas.queue import AITaskQueue, TaskQueue, Worker
 from midas.redis import connect
@@ -147,6 +148,22 @@ async def test_what_cannot_be_moved_is_refused_with_the_reason(transfers, store,
         assert word in str(refused.value)
     assert await held(store) == BEFORE
     assert await told() == {}
+
+
+async def test_who_asked_a_process_that_died_hears_of_a_refusal(make_transfers, store, sagas, told):
+    """It died before the first step, and the card does not hold the amount any more: nobody else can say so."""
+    async with make_transfers() as first:
+        cards = await first.cards(1)
+        source, target = find_card(cards, "2051"), find_card(cards, "5030")
+        await store.transfers.ask("t1", 1, source, target, Money(Decimal(80), "EUR"))
+        context = {"user_id": 1, "chat_id": CHAT, "amount": "80", "currency": "EUR"}
+        await first._sagas.start(context | {"from_card": source.name, "to_card": target.name}, saga_id="t1")
+    async with make_transfers() as second:
+        await move(second, amount="30", transfer_id="t2")
+        assert await second._sagas.recover() == 1
+    assert (await sagas.show("t1")).state is SagaState.FAILED
+    notices = await told()
+    assert {key: notice["done"] for key, notice in notices.items()} == {"t1-undone": False, "t2-done": True}
 
 
 @pytest.mark.parametrize("step", ["_reserve", "_debit", "_credit", "_book", "_notify"])
