@@ -15,12 +15,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from midas.errors import QueueError, TaskError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+LONGEST_DELAY_SECONDS: Final = 10 * 366 * 86_400.0
+"""Ten years: whatever is further away is a mistake, and milliseconds of it are a number that everybody can hold."""
 
 
 class InvalidTask(QueueError, ValueError):  # noqa: N818 -- named for what happened, as its relatives in midas.errors
@@ -69,12 +73,25 @@ class Retry(Exception):  # noqa: N818 -- raised by handlers, to say what is to b
 
     Args:
         reason: Why, for the task's history.
-        delay: Seconds until then; the usual pause where it is None.
+        delay: Until then: seconds, 0 to ten years, or a ``timedelta``; the usual pause where it is None.
+
+    Raises:
+        TypeError: The delay is no number, such as the text of a ``Retry-After`` header: that may be a date, too.
+        ValueError: The delay is too long, negative, or NaN.
     """
 
-    def __init__(self, reason: str = "asked for", delay: float | None = None) -> None:
+    def __init__(self, reason: str = "asked for", delay: float | timedelta | None = None) -> None:
         super().__init__(reason)
-        self.delay = delay
+        self.delay = None if delay is None else _seconds(delay)
+
+
+def _seconds(delay: float | timedelta) -> float:
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"a delay is a number of seconds or a timedelta and not {delay!r}")
+    if not 0 <= seconds <= LONGEST_DELAY_SECONDS:
+        raise ValueError(f"a delay is 0 to {LONGEST_DELAY_SECONDS:.0f} seconds and not {delay!r}")
+    return float(seconds)
 
 
 class GiveUp(Exception):  # noqa: N818 -- raised by handlers, to say what is to be done

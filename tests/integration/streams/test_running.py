@@ -6,12 +6,15 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
 from midas.errors import ResultExpired, TaskFailed, TaskTimeout, TaskUnknown
 from midas.queue import Batch, GiveUp, NewTask, Retry, TaskQueue, TaskStatus, Worker
+from midas.queue.streams import settlements
+from midas.queue.streams.reader import Reader
 
 from .ground import at_work, check_drained, run_all, until
 
@@ -90,8 +93,22 @@ async def _unsendable(payload):
     return object()
 
 
-async def _negative_pause(payload):
-    raise Retry("soon", delay=float("nan"))
+async def _text_of_a_header(payload):
+    raise Retry("429", delay="30")
+
+
+async def _changed_pause(payload):
+    error = Retry("soon")
+    error.delay = 1e17
+    raise error
+
+
+class _ImpossibleError(Retry):
+    delay = property(lambda self: 1 / 0, lambda self, value: None)
+
+
+async def _impossible(payload):
+    raise _ImpossibleError
 
 
 @pytest.mark.parametrize(
@@ -103,7 +120,9 @@ async def _negative_pause(payload):
         _speechless,
         _surrogates,
         _unsendable,
-        _negative_pause,
+        _text_of_a_header,
+        _changed_pause,
+        _impossible,
     ],
 )
 async def test_whatever_a_handler_does_fails_its_task_only(queue, handler):
@@ -176,6 +195,32 @@ async def test_a_handler_may_say_what_is_to_be_done(make_queue, clock):
     await run_all(queue, {"t": handler})
     assert await queue.get_result(patient, 0) == "later"
     await check_drained(queue)
+
+
+@pytest.mark.parametrize("delay", ["30", b"1", True, -1, float("nan"), float("inf"), 1e17, timedelta(-1), 1j])
+def test_a_pause_that_is_none_is_refused(delay):
+    """Retry says at once that a delay is no number of seconds from 0 to ten years."""
+    with pytest.raises((TypeError, ValueError), match="a delay is"):
+        Retry("no", delay=delay)
+    assert Retry("later", delay=timedelta(minutes=2)).delay == 120
+
+
+async def test_one_settlement_that_cannot_be_sent_holds_up_no_other(queue):
+    """What became of a task cannot be encoded: it is a dead letter, and those settled in the same call are settled."""
+    ids = await queue.add_tasks([NewTask("t", {"n": n}) for n in range(20)])
+    verdicts = []
+    async with Reader(queue, "w", on_taken_away=print, on_cancelled=print) as reader:
+        tasks = await reader.take(20)
+        for n, task in enumerate(tasks):
+            settlement = settlements.completed(task, n) if n != 7 else settlements.retried(task, "no", 1e20)
+            reader.settle(task, settlement, verdicts.append)
+        async with asyncio.timeout(20):
+            await reader.flush()
+    assert verdicts == [True] * 20
+    (letter,) = await queue.dead_letters()
+    assert letter.id == ids[7]
+    assert letter.reason.startswith("what became of it cannot be sent: OverflowError")
+    assert (await check_drained(queue)).stats["COMPLETED"] == 19
 
 
 async def test_a_run_that_takes_too_long_is_stopped(queue):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from midas.queue.errors import GiveUp, InvalidTask, Retry
+from midas.queue.errors import LONGEST_DELAY_SECONDS, GiveUp, InvalidTask, Retry
 from midas.queue.streams import settlements
 from midas.queue.tasks import TaskStatus
 
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     from midas.queue.streams.queue import TaskQueue
     from midas.queue.streams.task import StreamTask
 
+_MOST_CHARACTERS: Final = 200
+
 
 def failed(queue: TaskQueue, task: StreamTask, error: BaseException | str) -> Settlement:
     """Decide about a task by its error: whatever it is, this raises nothing.
@@ -22,12 +23,25 @@ def failed(queue: TaskQueue, task: StreamTask, error: BaseException | str) -> Se
     ``GiveUp`` and ``InvalidTask`` are final, and so is the error of the last run; ``Retry`` may say how long the pause
     is. A last error that is a ``TimeoutError`` makes the task TIMEOUT.
     """
+    try:
+        return _decided(queue, task, error)
+    except (
+        Exception
+    ) as odd:  # an exception may be of any class, and do anything when it is asked what it says
+        queue.telemetry.log.error(  # noqa: TRY400 -- no logger of the standard library
+            "queue.error_unreadable", queue=queue.name, task_id=task.id, task_type=task.type, exc_info=odd
+        )
+        return _decided(queue, task, f"an error of {type(error)!r} that cannot be read")
+
+
+def _decided(queue: TaskQueue, task: StreamTask, error: BaseException | str) -> Settlement:
     reason = _reason(error)
     if isinstance(error, GiveUp | InvalidTask) or task.head.retries >= task.head.max_retries:
         status = TaskStatus.TIMEOUT if isinstance(error, TimeoutError) else TaskStatus.FAILED
         return buried(queue, task, reason, _traceback(error), status)
+    settlement = settlements.retried(task, reason, _pause(queue, task, error))
     queue.telemetry.queue.retried(queue.name)
-    return settlements.retried(task, reason, _pause(queue, task, error))
+    return settlement
 
 
 def buried(
@@ -39,9 +53,20 @@ def buried(
 
 
 def _pause(queue: TaskQueue, task: StreamTask, error: BaseException | str) -> float:
+    usual = settlements.retry_delay(queue.config, task.head.retries)
     wanted = error.delay if isinstance(error, Retry) else None
-    if wanted is None or not 0 <= wanted < math.inf:
-        return settlements.retry_delay(queue.config, task.head.retries)
+    if wanted is None:
+        return usual
+    # Somebody may have changed it since Retry looked at it.
+    if not isinstance(wanted, int | float) or not 0 <= wanted <= LONGEST_DELAY_SECONDS:
+        queue.telemetry.log.warning(
+            "queue.delay_ignored",
+            queue=queue.name,
+            task_id=task.id,
+            task_type=task.type,
+            delay=repr(wanted)[:_MOST_CHARACTERS],
+        )
+        return usual
     return wanted
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from midas.queue.errors import InvalidTask
+from midas.queue.errors import LONGEST_DELAY_SECONDS, InvalidTask
 from midas.queue.streams.config import PRIORITIES, TaskPriority
 
 if TYPE_CHECKING:
@@ -64,12 +64,9 @@ class NewTask(msgspec.Struct, frozen=True):
             raise InvalidTask(f"{self.at!r} has no time zone: say which one, as in datetime.now(UTC)")
         else:
             seconds = max(0.0, (self.at - datetime.now(UTC)).total_seconds())
-        if not 0 <= seconds <= _LONGEST_DELAY_SECONDS:
-            raise InvalidTask(f"a delay is 0 to {_LONGEST_DELAY_SECONDS:.0f} seconds and not {seconds!r}")
+        if not 0 <= seconds <= LONGEST_DELAY_SECONDS:
+            raise InvalidTask(f"a delay is 0 to {LONGEST_DELAY_SECONDS:.0f} seconds and not {seconds!r}")
         return round(seconds * 1000)
-
-
-_LONGEST_DELAY_SECONDS: Final = 10 * 366 * 86_400.0
 
 
 @dataclass(slots=True, eq=False)
