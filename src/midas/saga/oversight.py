@@ -35,7 +35,7 @@ class SagaOversight(SagaObserver):
 
         Raises:
             SagaUnknown: There is none.
-            NotPossible: It has ended, or is past its pivot.
+            NotPossible: It has ended, is past its pivot, or has turned back already and waits for another decision.
             QueueUnavailable: Redis did not answer within two seconds; may be repeated.
         """
         record = await self._read(saga_id)
@@ -45,6 +45,11 @@ class SagaOversight(SagaObserver):
             raise SagaUnknown(self.config.name, saga_id)
         if verdict == "ended":
             raise NotPossible(saga_id, (await self._read(saga_id)).state, "it has ended")
+        if verdict == "stuck":
+            state = (await self._read(saga_id)).state
+            raise NotPossible(
+                saga_id, state, "it has turned back already and got stuck; resume, skip or resolve it"
+            )
         if verdict == "pivoted":
             raise NotPossible(saga_id, record.state, "it is past its pivot, from where there is no way back")
         self._telemetry.log.info("saga.abort_asked", saga=self.config.name, saga_id=saga_id, reason=reason)

@@ -102,6 +102,7 @@ def test_what_stands_still_is_resumed(midas, sagas):
         (("saga", "show", "nobody"), ("no saga nobody", "midas saga ls")),
         (("saga", "show", "no body"), ("'no body'",)),
         (("saga", "abort", "done"), ("done", "COMPLETED")),
+        (("saga", "abort", "stuck"), ("stuck", "COMPENSATION_FAILED", "resume, skip or resolve it")),
         (("saga", "resume", "done"), ("does not stand still",)),
         (("saga", "skip", "stuck", "fly"), ("fly",)),
         (("saga", "ls", "--name", "fly"), ("fly", "import, payment, transfer")),

@@ -80,6 +80,18 @@ async def test_resolve_ends_it_at_once(not_undone, oversight):
             await decide("s")
 
 
+async def test_an_abort_of_what_could_not_be_undone_is_refused(not_undone, oversight):
+    """It has turned back already: the abort would do nothing, so the person is told what does something."""
+    before = await oversight.show("s")
+    words = "saga s is COMPENSATION_FAILED.*resume, skip or resolve it"
+    for orchestrator in (oversight, not_undone):
+        with pytest.raises(NotPossible, match=words):
+            await orchestrator.abort("s", "please")
+    assert await oversight.show("s") == before
+    await oversight.resume("s")
+    await oversight.abort("s")  # while it is being undone, asking for it is no error
+
+
 async def test_a_saga_stuck_after_its_pivot_goes_forward(orchestrate, oversight, world):
     """Resumed, it tries again; skipped, it goes on without the step; there is no way back."""
     world.always_fails("c", NO)

@@ -1,5 +1,6 @@
 -- Somebody wants it to be undone. Arguments: reason, 1 when that person knows that the pivot had no effect.
--- Returns 'ok', 'gone', 'ended', 'undoing' (it is being undone already) or 'pivoted' (there is no way back).
+-- Returns 'ok', 'gone', 'ended', 'undoing' (it is being undone already), 'stuck' (it was, and a person has to decide) or
+-- 'pivoted' (there is no way back).
 local reason, forced = ARGV[6], ARGV[7]
 local state = get('state')
 
@@ -10,7 +11,7 @@ if ENDED[state] then
   return 'ended'
 end
 if get('goal') ~= '' then
-  return 'undoing'
+  return PARKED[state] and 'stuck' or 'undoing'
 end
 if get('pivoted') == '1' and not (forced == '1' and state == 'SUSPENDED') then
   return 'pivoted'
