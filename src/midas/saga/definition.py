@@ -22,6 +22,8 @@ Action: TypeAlias = Callable[[Any], Awaitable[Any] | Any]
 DEFAULT_RETRIES: Final = 3
 FORWARD_RETRIES: Final = 20
 """After the pivot there is only forward: some ten minutes of attempts until a person is asked."""
+LONGEST_WAIT_SECONDS: Final = 100 * 365 * 86_400.0
+"""A hundred years: whoever waits for longer means something else."""
 _LONGEST_NAME: Final = 64
 
 
@@ -93,8 +95,10 @@ class Wait(Unit):
 
     Attributes:
         name: What it is called, unique in the saga.
-        seconds: How long: to sleep, or for the signal to come. A function is given the context when the wait begins.
-        signal: What to wait for; None sleeps. What the signal brings is put into the context.
+        seconds: How long: to sleep, or for the signal to come; up to a hundred years. A function is given the context
+            when the wait begins; less than 0, a time that is over, counts as 0.
+        signal: What to wait for, a name of at least one character; None sleeps. What the signal brings is put into the
+            context.
         required: Whether a signal that does not come fails the saga; else it goes on.
     """
 
@@ -105,8 +109,18 @@ class Wait(Unit):
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        if not callable(self.seconds) and not self.seconds >= 0:
-            raise SagaDefinitionError(f"wait {self.name!r}: 0 seconds or more and not {self.seconds!r}")
+        said = callable(self.seconds) or (
+            isinstance(self.seconds, int | float) and 0 <= self.seconds <= LONGEST_WAIT_SECONDS
+        )
+        if not said:
+            raise SagaDefinitionError(
+                f"wait {self.name!r}: from 0 to {LONGEST_WAIT_SECONDS:.0f} seconds, a hundred years, and not "
+                f"{self.seconds!r}"
+            )
+        if self.signal is not None and not (isinstance(self.signal, str) and self.signal):
+            raise SagaDefinitionError(
+                f"wait {self.name!r}: a signal is called like 'approved' and not {self.signal!r}; None only sleeps"
+            )
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -12,7 +12,7 @@ from midas.saga.attempts import ActionCancelled, ActionHalted, Attempt, Produced
 from midas.saga.calls import Change, milliseconds
 from midas.saga.context import unpack_any
 from midas.saga.current import StepRun
-from midas.saga.definition import Parallel, SagaStep, StepKind, Wait
+from midas.saga.definition import LONGEST_WAIT_SECONDS, Parallel, SagaStep, StepKind, Wait
 from midas.saga.errors import InvalidContext, UnreadableContext
 from midas.saga.ownership import Halt
 from midas.saga.records import StepRecord, reason_of
@@ -209,6 +209,8 @@ class Forward:
                 if callable(wait.seconds)
                 else wait.seconds
             )
+            if not seconds <= LONGEST_WAIT_SECONDS:  # nor a NaN
+                raise ValueError(f"nobody waits for {seconds!r} seconds")  # noqa: TRY301 -- as the function might
             return own.now_ms() + milliseconds(max(0.0, seconds))
         except UnreadableContext:
             raise

@@ -15,9 +15,10 @@ from redis.exceptions import ResponseError
 
 from midas.redis import check_server, connect_from_thread
 from midas.saga.calls import Change, Held
+from midas.saga.config import SagaConfig
 from midas.saga.context import ContextCodec
 from midas.saga.definition import Definition, Release
-from midas.saga.errors import OrchestratorClosed, UnreadableSaga
+from midas.saga.errors import OrchestratorClosed, SagaDefinitionError, UnreadableSaga
 from midas.saga.keeper import SagaKeeper
 from midas.saga.machinery import Machinery
 from midas.saga.news import News
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from botmetry import Telemetry
     from midas.redis import Availability
     from midas.saga.calls import Clock
-    from midas.saga.config import SagaConfig
     from midas.saga.definition import Unit
     from midas.saga.store import Sending
 
@@ -52,7 +52,7 @@ class SagaRuns(SagaOversight):
         sender: For tests: what sends the calls of scripts instead of a client of our own.
 
     Raises:
-        SagaDefinitionError: The steps cannot be a saga.
+        SagaDefinitionError: The steps cannot be a saga, or two sorts of them are given for one version.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class SagaRuns(SagaOversight):
         clock: Clock | None = None,
         sender: Sending | None = None,
     ) -> None:
+        config = config or SagaConfig()
+        self._definition = Definition(steps, config.version)
+        definitions, codecs = _by_release(self._definition, older or {}, config)
         super().__init__(config, telemetry=telemetry, availability=availability, clock=clock, sender=sender)
-        self._definition = Definition(steps, self.config.version)
-        self._machinery = Machinery(
-            self.config, *_by_release(self._definition, older or {}, self.config), self._telemetry
-        )
+        self._machinery = Machinery(self.config, definitions, codecs, self._telemetry)
         self._who = f"{socket.gethostname()}-{os.getpid()}"
         self._owned: dict[Held, Ownership] = {}
         self._runs: dict[str, asyncio.Task[SagaRecord]] = {}
@@ -248,6 +248,11 @@ def _by_release(
     definitions = {current.release: current}
     codecs = {current.release: ContextCodec(config.context_type, config.context_limit)}
     for version, given in older.items():
+        if version == config.version:
+            raise SagaDefinitionError(
+                f"older gives steps of version {version}, which is the version of the steps themselves: who changes "
+                f"steps raises SagaConfig.version"
+            )
         known = given if isinstance(given, Release) else Release(given, config.context_type)
         definition = Definition(known.steps, version)
         definitions[definition.release] = definition

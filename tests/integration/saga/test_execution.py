@@ -639,6 +639,12 @@ async def test_how_long_to_wait_may_be_in_the_context(orchestrate, diary, clock)
         FAILED,
     )
     assert "TypeError" in view.error
+    never = [await orchestrator.start({"seconds": s}) for s in (float("inf"), float("nan"), 1e300)]
+    await orchestrator.recover()
+    for saga_id in never:
+        view = await orchestrator.show(saga_id)
+        assert view.state is SagaState.FAILED
+        assert view.error.startswith("until: ValueError: nobody waits for")
 
 
 async def test_a_long_pause_before_a_retry_holds_no_process(orchestrate, diary, clock):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from midas.saga import Parallel, SagaConfig, SagaDefinitionError, SagaStep, StepKind, Wait
+from midas.saga import Parallel, SagaConfig, SagaDefinitionError, SagaOrchestrator, SagaStep, StepKind, Wait
 from midas.saga.context import ContextCodec
 from midas.saga.definition import Definition
 from midas.saga.keys import SagaKeys, check_id
@@ -54,7 +54,16 @@ def test_a_saga_that_cannot_be_undone_is_refused(words):
         ("a timeout is more than 0", lambda: step("a", timeout=0)),
         ("retries are 0 or more", lambda: step("a", retries=-1)),
         ("are functions", lambda: SagaStep("a", "no function", None)),
-        ("0 seconds or more", lambda: Wait("w", -1.0)),
+        ("from 0 to .* a hundred years, and not -1.0", lambda: Wait("w", -1.0)),
+        ("and not inf", lambda: Wait("w", float("inf"), signal="go")),
+        ("and not nan", lambda: Wait("w", float("nan"))),
+        ("and not '5'", lambda: Wait("w", "5")),
+        ("a signal is called like 'approved' and not ''", lambda: Wait("w", 1.0, signal="")),
+        ("called like 'approved' and not 7", lambda: Wait("w", 1.0, signal=7)),
+        (
+            "older gives steps of version 1, which is",
+            lambda: SagaOrchestrator([step("a")], older={1: [step("a")]}),
+        ),
         ("version is a number from 0 on", lambda: SagaConfig(version=-1)),
         ("lease_seconds is more than 0", lambda: SagaConfig(lease_seconds=0)),
         ("deadline is a number", lambda: SagaConfig(deadline=float("nan"))),
