@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
 
 from midas.errors import TaskTimeout
-from midas.queue import LeaseLost, NewTask, TaskStatus, Worker
+from midas.queue import Batch, LeaseLost, NewTask, TaskStatus, Worker
 
 from .ground import at_work, check_drained, until
 
@@ -95,6 +98,86 @@ async def test_a_delivery_that_is_forgotten_is_a_timeout(make_queue):
                 await queue.complete_task(message_id, 1)
     consuming.cancel()
     await asyncio.wait([consuming])
+    await check_drained(queue)
+
+
+async def test_threads_that_hang_take_their_own_places_only(make_queue):
+    """Plain functions that go on after their time keep their places, and no task waits for a thread that they have."""
+    queue = await make_queue()
+    release, ran = threading.Event(), []
+    handlers = {"hang": lambda payload: release.wait(60), "t": lambda payload: ran.append(payload["n"])}
+    worker = Worker(queue, handlers, concurrency=3)
+    hung = await queue.add_tasks([NewTask("hang", timeout=0.05, max_retries=0)] * 2)
+    try:
+        async with at_work(worker):
+            await until(lambda: _has_status(queue, hung[1], TaskStatus.TIMEOUT))
+            ids = await queue.add_tasks([NewTask("t", {"n": n}, timeout=5, max_retries=0) for n in range(10)])
+            for task_id in ids:
+                assert await queue.get_result(task_id, 30) is None
+            assert worker._room() == (1, 0)
+            worker.check()
+            last = await queue.add_task("hang", timeout=0.05, max_retries=0)
+            await until(lambda: _has_status(queue, last, TaskStatus.TIMEOUT))
+            with pytest.raises(RuntimeError, match="all 3 places are taken"):
+                worker.check()
+            waiting = await queue.add_task("t", {"n": 10})
+            assert await queue.get_task_status(waiting) is TaskStatus.PENDING
+            release.set()
+            assert await queue.get_result(waiting, 30) is None
+            worker.check()
+    finally:
+        release.set()
+    assert ran == list(range(11))
+    await check_drained(queue)
+
+
+def test_a_thread_that_hangs_keeps_no_process_alive(redis_url):
+    """A process ends after run() although a function of it sleeps on in its thread."""
+    program = (
+        "import asyncio, sys, time\n"
+        "from midas.queue import TaskQueue, TaskQueueConfig, Worker\n"
+        "async def main():\n"
+        "    async with TaskQueue(TaskQueueConfig(sys.argv[1])) as queue:\n"
+        "        await queue.add_task('hang', timeout=0.05, max_retries=0)\n"
+        "        await Worker(queue, {'hang': lambda payload: time.sleep(600)}).run(until_empty=True)\n"
+        "asyncio.run(main())\n"
+    )
+    subprocess.run([sys.executable, "-c", program, redis_url], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("ending", ["timeout", "stop"])
+async def test_a_batch_is_stopped_with_the_last_of_its_tasks(make_queue, ending):
+    """A batch whose tasks timed out, or went back, is cancelled; while one of them is wanted it goes on."""
+    queue = await make_queue()
+    began, ended = asyncio.Event(), []
+
+    async def many(tasks):
+        began.set()
+        try:
+            await asyncio.sleep(0.5 if ending == "timeout" else 60)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        ended.append("done")
+        return [1] * len(tasks)
+
+    worker = Worker(queue, {"t": Batch(many, size=2)}, drain_seconds=0.01)
+    if ending == "stop":
+        ids = await queue.add_tasks([NewTask("t")] * 2)
+        async with at_work(worker):
+            await began.wait()
+        await until(lambda: ended == ["cancelled"])
+        assert (await queue.statistics()).ready == 2
+        for task_id in ids:
+            await queue.cancel(task_id)
+    else:
+        short = [NewTask("t", timeout=0.05, max_retries=0)] * 2
+        async with at_work(worker):
+            await queue.add_tasks(short)
+            await until(lambda: ended == ["cancelled"])
+            _, kept = await queue.add_tasks([short[0], NewTask("t")])
+            assert await queue.get_result(kept, 30) == 1
+            assert ended == ["cancelled", "done"]
     await check_drained(queue)
 
 

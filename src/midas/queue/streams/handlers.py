@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
+from midas.queue.streams.strays import Strays
+from midas.threads import run_in_thread
 
+if TYPE_CHECKING:
     from midas.queue.streams.task import StreamTask
 
 Handler: TypeAlias = "Callable[..., Any] | Batch"
@@ -27,7 +26,8 @@ class Batch:
 
     Attributes:
         function: Takes a list of ``StreamTask`` and gives, in their order, a result or an exception for each. What it
-            raises, all of them get. Async, or plain and then run in a thread.
+            raises, all of them get. Async, or plain and then run in a thread. It is cancelled when the last of its
+            tasks has ended without it.
         size: Tasks in one call at most.
         linger_seconds: How long the first of a batch waits for others.
     """
@@ -37,17 +37,23 @@ class Batch:
     linger_seconds: float = 0.05
 
 
-def bind(handler: Handler, concurrency: int, threads: Executor | None = None) -> Bound:
+def bind(handler: Handler, concurrency: int, strays: Strays | None = None) -> Bound:
     """Give what runs one task.
+
+    Args:
+        handler: What the user gave.
+        concurrency: Tasks at a time.
+        strays: Keeps account of what goes on when nobody waits for it any more.
 
     Raises:
         ValueError: A batch that is larger than the number of tasks at a time would never be full.
         TypeError: The handler is no function.
     """
+    kept = Strays() if strays is None else strays
     if isinstance(handler, Batch):
         if not 1 <= handler.size <= concurrency:
             raise ValueError(f"a batch of {handler.size} cannot be had with a concurrency of {concurrency}")
-        return _Collector(handler, threads).run
+        return _Collector(handler, kept).run
     if not callable(handler):
         raise TypeError(f"a handler is a function, or a Batch of one, and not {handler!r}")
     takes_task = _takes_task(handler)
@@ -55,12 +61,11 @@ def bind(handler: Handler, concurrency: int, threads: Executor | None = None) ->
         if takes_task:
             return handler
         return lambda task: handler(task.payload)
-    return lambda task: _in_thread(threads, handler, task if takes_task else task.payload)
+    return lambda task: _in_thread(kept, handler, task if takes_task else task.payload)
 
 
-async def _in_thread(threads: Executor | None, function: Callable[[Any], Any], argument: Any) -> Any:
-    run = partial(copy_context().run, function, argument)
-    result = await asyncio.get_running_loop().run_in_executor(threads, run)
+async def _in_thread(strays: Strays, function: Callable[[Any], Any], argument: Any) -> Any:
+    result = await strays.until_cancelled(run_in_thread(function, argument))
     # A plain function around an async one, such as a lambda.
     return await result if inspect.isawaitable(result) else result
 
@@ -79,9 +84,9 @@ def _is_async(handler: Callable[..., Any]) -> bool:
 class _Collector:
     """Gathers the tasks of one type, and hands them over when there are enough or the first has waited long enough."""
 
-    def __init__(self, batch: Batch, threads: Executor | None) -> None:
+    def __init__(self, batch: Batch, strays: Strays) -> None:
         self._batch = batch
-        self._threads = threads
+        self._strays = strays
         self._is_async = _is_async(batch.function)
         self._waiting: list[tuple[StreamTask, asyncio.Future[Any]]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -108,6 +113,17 @@ class _Collector:
             call = asyncio.create_task(self._call(wanted))
             self._calls.add(call)
             call.add_done_callback(self._calls.discard)
+            left = {verdict for _, verdict in wanted}
+
+            def end(verdict: asyncio.Future[Any]) -> None:
+                left.discard(verdict)
+                if not left and not call.done():
+                    # Nobody wants it any more: its tasks timed out or were cancelled, and may run elsewhere.
+                    call.cancel()
+                    self._strays.add(call)
+
+            for verdict in list(left):
+                verdict.add_done_callback(end)
 
     async def _call(self, wanted: list[tuple[StreamTask, asyncio.Future[Any]]]) -> None:
         tasks = [task for task, _ in wanted]
@@ -115,7 +131,7 @@ class _Collector:
             if self._is_async:
                 verdicts = await self._batch.function(tasks)
             else:
-                verdicts = await _in_thread(self._threads, self._batch.function, tasks)
+                verdicts = await _in_thread(self._strays, self._batch.function, tasks)
             _check(verdicts, tasks)
         except KeyboardInterrupt:
             raise

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import signal
 import socket
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botmetry import context
@@ -25,11 +23,13 @@ from midas.queue.streams.deadlines import Deadlines
 from midas.queue.streams.failures import buried, failed
 from midas.queue.streams.handlers import bind
 from midas.queue.streams.reader import Reader
+from midas.queue.streams.signals import stopped_by_signals
+from midas.queue.streams.strays import Strays
 from midas.queue.tasks import TaskStatus
 from midas.redis import cancellations, end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from midas.queue.streams.calls import Settlement
     from midas.queue.streams.handlers import Bound, Handler
@@ -73,17 +73,16 @@ class Worker:
             raise ValueError(f"a concurrency is 1 or more and not {concurrency!r}")
         self._queue = queue
         self._telemetry = queue.telemetry
-        # Threads of its own: the loop's are few, and Redis's address may have to be looked up in one of them.
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
+        self._freed = asyncio.Event()
+        self._strays = Strays(self._begin_ahead)
         self._handlers: dict[str, Bound] = {
-            name: bind(handler, concurrency, self._threads) for name, handler in handlers.items()
+            name: bind(handler, concurrency, self._strays) for name, handler in handlers.items()
         }
         self._concurrency = concurrency
         self._worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}"
         self._drain_seconds = drain_seconds
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._ahead: deque[StreamTask] = deque()
-        self._freed = asyncio.Event()
         self._stop = asyncio.Event()
         self._deadlines = Deadlines(self._time_out)
         self._unwanted: dict[str, TaskStatus | None] = {}
@@ -102,7 +101,7 @@ class Worker:
         reader = Reader(
             self._queue, self._worker_id, on_taken_away=self._taken_away, on_cancelled=self._cancelled
         )
-        with _stopped_by_signals(self._stop, self._hurry) if handle_signals else nullcontext():
+        with stopped_by_signals(self._stop, self._hurry) if handle_signals else nullcontext():
             async with reader:
                 self._reader = reader
                 if not until_empty:
@@ -126,6 +125,9 @@ class Worker:
         Raises:
             RuntimeError: They are not.
         """
+        stuck = len(self._strays) + list(self._unwanted.values()).count(None)
+        if stuck >= self._concurrency:
+            raise RuntimeError(f"all {stuck} places are taken by runs that were told to stop and go on")
         silent = time.monotonic() - self._looked_at
         if self._room()[0] > 0 and silent > self._queue.config.lease_seconds:
             raise RuntimeError(f"nobody has looked for tasks for {silent:.0f} s")
@@ -164,12 +166,12 @@ class Worker:
 
     def _room(self) -> tuple[int, int]:
         """How many tasks could start, and how many more could be held ahead."""
-        free = self._concurrency - len(self._runs) - len(self._ahead)
+        free = self._free_places() - len(self._ahead)
         return max(0, free), max(0, self._most_ahead() + min(0, free))
 
     def _most_ahead(self) -> int:
         mean = self._mean_seconds
-        if mean is None or mean > _LONG_SECONDS or self._reader.owes_a_slot:
+        if mean is None or mean > _LONG_SECONDS or self._reader.owes_a_slot or self._strays:
             return 0
         return min(
             2 * self._queue.config.batch_size, int(self._concurrency * _AHEAD_SECONDS / max(mean, 1e-6))
@@ -185,7 +187,7 @@ class Worker:
     # Running -----------------------------------------------------------------------------------------------
 
     def _accept(self, task: StreamTask) -> None:
-        if len(self._runs) < self._concurrency:
+        if self._free_places() > 0:
             self._start(task)
         else:
             self._ahead.append(task)
@@ -200,7 +202,15 @@ class Worker:
         took = time.monotonic() - task.started_at
         mean = self._mean_seconds
         self._mean_seconds = took if mean is None else mean + _SMOOTHING * (took - mean)
-        if self._ahead and not self._stop.is_set():
+        if self._strays:
+            self._give_back_ahead()  # who knows when there will be a place for it
+        self._begin_ahead()
+
+    def _free_places(self) -> int:
+        return self._concurrency - len(self._runs) - len(self._strays)
+
+    def _begin_ahead(self) -> None:
+        while self._ahead and self._free_places() > 0 and not self._stop.is_set():
             self._start(self._ahead.popleft())
         self._freed.set()
 
@@ -302,9 +312,7 @@ class Worker:
 
     async def _finish(self) -> None:
         """Give back what has not begun, wait for what runs, then give back that."""
-        while self._ahead:
-            task = self._ahead.popleft()
-            self._reader.settle(task, settlements.returned(task))
+        self._give_back_ahead()
         if self._runs:
             self._telemetry.log.info("worker.draining", running=len(self._runs), seconds=self._drain_seconds)
             await asyncio.wait(self._runs.values(), timeout=self._drain_seconds)
@@ -314,6 +322,11 @@ class Worker:
             async with asyncio.timeout(self._queue.config.lease_seconds):
                 await end(*self._runs.values())
 
+    def _give_back_ahead(self) -> None:
+        while self._ahead:
+            task = self._ahead.popleft()
+            self._reader.settle(task, settlements.returned(task))
+
 
 def _cancel_begun(run: asyncio.Task[None]) -> None:
     """Cancel a run once it has begun: one that is cancelled before could not even say how it ended."""
@@ -321,25 +334,3 @@ def _cancel_begun(run: asyncio.Task[None]) -> None:
         asyncio.get_running_loop().call_soon(run.cancel)
     else:
         run.cancel()
-
-
-@contextmanager
-def _stopped_by_signals(stop: asyncio.Event, hurry: Any) -> Iterator[None]:
-    """Have SIGTERM and SIGINT set `stop`, and the second of them call `hurry`, where signals can be had."""
-    loop = asyncio.get_running_loop()
-
-    def told() -> None:
-        if stop.is_set():
-            hurry()
-        stop.set()
-
-    installed = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(ValueError, RuntimeError, NotImplementedError):
-            loop.add_signal_handler(number, told)
-            installed.append(number)
-    try:
-        yield
-    finally:
-        for number in installed:
-            loop.remove_signal_handler(number)
