@@ -356,6 +356,31 @@ async def test_before_the_pivot_it_is_undone_and_after_it_it_goes_on(orchestrate
     assert (result.state, diary.lines) == (SagaState.COMPLETED, ["a", *["c"] * 7])
 
 
+async def test_a_saga_that_stands_still_keeps_standing_while_a_branch_ends(orchestrate, clock):
+    """What ends beside the step that it stands still at is kept, and does not have the saga go on by itself."""
+
+    async def slow(_):
+        await state_is(orchestrator, "s", SagaState.SUSPENDED)
+        return {"slow": True}
+
+    def broken(_):
+        raise Terminal("no")
+
+    async def broken_later(_):
+        await state_is(orchestrator, "s", SagaState.SUSPENDED)
+        raise Terminal("no")
+
+    pivot = SagaStep("pivot", lambda _: None, kind=StepKind.PIVOT)
+    branches = Parallel(SagaStep("broken", broken), SagaStep("later", broken_later), SagaStep("slow", slow))
+    orchestrator = orchestrate([pivot, branches], clock=clock)
+    result = await orchestrator.execute({}, saga_id="s")
+    assert result.state is SagaState.SUSPENDED
+    clock.advance(1_000.0)
+    assert await orchestrator.recover() == 0
+    view = await orchestrator.show("s")
+    assert (view.state, view.due_at, view.context) == (SagaState.SUSPENDED, None, {"slow": True})
+
+
 async def test_a_pivot_of_unknown_outcome_is_for_a_person(orchestrate, diary):
     """Nobody undoes what may be beyond undoing: the saga is suspended, and an abort needs somebody who knows."""
     steps = [diary.step("a"), diary.step("pivot", *[TimeoutError()] * 2, kind=StepKind.PIVOT, retries=1)]
