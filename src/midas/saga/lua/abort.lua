@@ -16,6 +16,7 @@ end
 if get('pivoted') == '1' and not (forced == '1' and state == 'SUSPENDED') then
   return 'pivoted'
 end
+go_on_without_memory()
 if get('abort') == '' then
   redis.call('HSET', SAGA, 'abort', reason)
   note(cjson.encode({ epoch = tonumber(get('epoch')), state = 'ABORT_ASKED', detail = reason }))

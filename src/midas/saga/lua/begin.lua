@@ -7,6 +7,7 @@ if redis.call('EXISTS', SAGA) == 1 then
   local ours = owner ~= '' and get('owner') == owner and get('epoch') == '1'
   return { ours and 1 or 0, now, redis.call('HGETALL', SAGA) }
 end
+-- First of all what may need memory: see go_on_without_memory.
 redis.call('HSET', SAGA, 'release', release, 'owner', owner, 'epoch', owner == '' and 0 or 1, 'revision', 0,
   'created', exact(now), 'deadline', deadline == '0' and '0' or exact(now + tonumber(deadline)),
   'context', context, 'carrier', carrier, 'order', order)

@@ -4,6 +4,7 @@
 -- Returns {'ok' | 'lost' | 'abort', now, why an abort was asked for or empty}.
 local epoch, revision, token, guarded, state, lease, due, signal, size = unpack(ARGV, 6)
 
+go_on_without_memory()
 if get('epoch') ~= epoch or get('revision') ~= revision then
   if get('epoch') == epoch and get('token') == token then
     return { 'ok', now, get('abort') } -- our own, whose reply was lost
@@ -27,7 +28,9 @@ end
 for position = last + 1, #ARGV do
   note(ARGV[position])
 end
-if due == '' then
+if PARKED[state ~= '' and state or get('state')] then
+  -- A step beside the one that it stands still at has ended: a person decides, and no time.
+elseif due == '' then
   needs_owner_at(now + tonumber(lease))
 else
   redis.call('HSET', SAGA, 'owner', '', 'awaits', signal)

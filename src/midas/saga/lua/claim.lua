@@ -1,6 +1,7 @@
 -- A saga that needs an owner gets this one, and a new epoch. Arguments: owner, lease ms, most recoveries.
 -- Returns {'owned', now, ms it was due for, 1 when its owner had died, HGETALL} or {'held' | 'gone' | 'parked', now}.
 local owner, lease, most = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+go_on_without_memory()
 local due = tonumber(redis.call('ZSCORE', DUE, ID) or '-1')
 
 if due < 0 then

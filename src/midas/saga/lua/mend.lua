@@ -5,6 +5,7 @@ local epoch, revision, state, size = unpack(ARGV, 6)
 if get('epoch') ~= epoch or get('revision') ~= revision or not PARKED[get('state')] then
   return 0
 end
+go_on_without_memory()
 local first = 10
 local last = first + 2 * tonumber(size) - 1
 for position = first, last, 2 do

@@ -22,6 +22,13 @@ local function get(field)
   return redis.call('HGET', SAGA, field) or ''
 end
 
+-- Redis looks for memory once a script, at the first command that writes, and only if that is one which may need some. Sagas
+-- that were begun have to be kept, ended and decided on without; so their scripts begin with one that needs none, and does
+-- nothing. Only the one that begins a saga does not: where memory is short it is refused, before it wrote anything.
+local function go_on_without_memory()
+  redis.call('ZREM', DUE, '')
+end
+
 local function count(what)
   redis.call('HINCRBY', COUNTERS, what, 1)
 end

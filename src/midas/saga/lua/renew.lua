@@ -1,5 +1,6 @@
 -- The owner lives. Keys: of each saga, its hash and the set it is due in. Arguments: lease ms, then id, epoch and owner
 -- of each. Returns {those that are somebody else's, those that shall be aborted}, by their place in the call from 0 on.
+redis.call('ZREM', KEYS[2], '') -- first of all: see go_on_without_memory
 local lease = tonumber(ARGV[6])
 local lost, aborts = {}, {}
 for position = 1, #KEYS, 2 do

@@ -9,6 +9,7 @@ end
 if ENDED[state] then
   return 'ended'
 end
+go_on_without_memory()
 if redis.call('HSETNX', SAGA, 'signal:' .. signal, payload) == 1 then
   note(cjson.encode({ epoch = tonumber(get('epoch')), state = 'SIGNAL', detail = signal }))
 end
