@@ -91,16 +91,24 @@ class ContextCodec:
         after = _plain(self._encode(left))
         if isinstance(returned, dict):
             after.update(_plain(self._encode(returned)))
-        if now != given:
-            after = self._beside(now, given, after)
-        return self.pack(after)
+        return self.pack(after) if now == given else self._beside(now, given, after)
 
-    def _beside(self, now: bytes, given: bytes, after: dict[str, Any]) -> dict[str, Any]:
+    def _beside(self, now: bytes, given: bytes, after: dict[str, Any]) -> bytes:
+        contested: list[str] = []
         try:
             # Normalised: what a program of another version wrote in another way is not taken for a change.
-            return merged(_plain(self._normal(given)), after, _plain(self._normal(now)))
+            together = merged(_plain(self._normal(given)), after, _plain(self._normal(now)), contested)
         except RecursionError as error:
             raise InvalidContext(f"this cannot be a context: {error}") from error
+        packed = self.pack(together)
+        if contested:
+            keys = " and ".join(map(repr, contested))
+            raise InvalidContext(
+                f"{keys} in the context was changed by this step and by one that ran beside it: let each change a key "
+                f"of its own",
+                packed,
+            )
+        return packed
 
     def _normal(self, packed: bytes) -> bytes:
         """Give the one form that a context has: with what its type fills in, and without what it does not know."""

@@ -128,10 +128,10 @@ class Parallel(Unit):
     """Runs steps side by side; each has its own checkpoints. When one fails, the others are stopped, and all undone.
 
     Each is given the context as it is when it begins, and what it changes is put together with what the others changed,
-    down to the leaves of nested mappings. Two that change the same value (in a typed context: the same field), or the
-    same list, contradict each other: whichever ends last has had its effect by then, so it counts as failed with an
-    outcome that is not known (``InvalidContext`` names the key), and is undone with the others. So let each have a key
-    of its own.
+    down to the leaves of nested mappings. Two that change the same value differently, or the same list at all,
+    contradict each other. Whichever ends last has had its effect by then, so it counts as failed with an outcome that
+    is not known (``InvalidContext`` names the key), and is undone with the others; its other changes are there for its
+    compensation. So let each have a key of its own.
     """
 
     steps: tuple[SagaStep, ...]

@@ -30,7 +30,15 @@ class SagaDefinitionError(SagaError, ValueError):
 
 
 class InvalidContext(SagaError, ValueError):
-    """A context cannot be kept: a value that cannot be encoded, another type than was declared, or too many bytes."""
+    """A context cannot be kept: a value that cannot be encoded, another type than was declared, or too many bytes.
+
+    Attributes:
+        rest: Where steps side by side contradict each other: the context with all that they do agree on, encoded.
+    """
+
+    def __init__(self, message: str, rest: bytes | None = None) -> None:
+        super().__init__(message)
+        self.rest = rest
 
 
 class UnreadableContext(SagaError):

@@ -117,10 +117,20 @@ class Forward:
 
     async def _done(self, step: SagaStep, produced: Produced, *, alone: bool) -> None:
         own = self._own
-        done = replace(own.record.step(step.name), state=StepState.COMPLETED, error="", due=0)
+        refused: list[InvalidContext] = []
 
         def change() -> Change:
-            context = produced.merged_into(own.record.context, self._shared.codec_of(own))
+            record = own.record.step(step.name)
+            try:
+                context = produced.merged_into(own.record.context, self._shared.codec_of(own))
+            except InvalidContext as error:
+                if error.rest is None:
+                    raise
+                # It had its effect, and what it says of it beside what is contested is for its compensation.
+                refused.append(error)
+                unsure = replace(record, state=StepState.UNKNOWN, doubtful=True)
+                return Change(steps={step.name: unsure}, fields={"context": error.rest})
+            done = replace(record, state=StepState.COMPLETED, error="", due=0)
             return Change(steps={step.name: done}, fields={"context": context, "recoveries": 0})
 
         try:
@@ -129,7 +139,9 @@ class Forward:
             else:
                 await own.write(change)
         except InvalidContext as error:
-            await self._failed(step, error)
+            refused.append(error)
+        if refused:
+            await self._failed(step, refused[0])
 
     async def _failed(self, step: SagaStep, error: BaseException) -> None:
         """Try again later, or give up.

@@ -20,6 +20,7 @@ from midas.saga.errors import OwnershipLost
 from midas.saga.states import SagaState, StepState
 
 if TYPE_CHECKING:
+    from midas.redis import Argument
     from midas.saga.records import SagaRecord, StepRecord
     from midas.saga.store import Store
 
@@ -187,12 +188,15 @@ class Ownership:
         Raises:
             OwnershipLost: The saga is somebody else's.
         """
-        steps = self.unknown_steps()
-        if step is not None:
-            steps[step[0]] = step[1]
-        await self.write(
-            Change(steps=steps, fields={"goal": goal, "error": error}, state=SagaState.COMPENSATING)
-        )
+
+        def change() -> Change:
+            steps = self.unknown_steps() | ({} if step is None else dict([step]))
+            if self.is_turned_back:  # for what failed first
+                return Change(steps=steps)
+            fields: dict[str, Argument] = {"goal": goal, "error": error}
+            return Change(steps=steps, fields=fields, state=SagaState.COMPENSATING)
+
+        await self.write(change)
         self.wake()
 
     async def suspend(self, error: str) -> None:

@@ -302,12 +302,37 @@ async def test_changes_side_by_side_meet_below_the_top(orchestrate):
 )
 async def test_steps_side_by_side_that_contradict_each_other_are_undone(orchestrate, key, first, second):
     """Both changed one value or one list: no change is dropped in silence, key and step are named, all is undone."""
-    group, seen = beside_each_other(flight=first, hotel=second)
-    result = await orchestrate([group]).execute({"log": [], "trip": {"total": 0}})
+
+    def book(name, change):
+        return lambda context: (context["bookings"].update({name: "booked"}), change(context))
+
+    group, seen = beside_each_other(flight=book("flight", first), hotel=book("hotel", second))
+    result = await orchestrate([group]).execute({"log": [], "trip": {"total": 0}, "bookings": {}})
     assert result.state is SagaState.FAILED
     assert result.error.startswith(f"hotel: InvalidContext: '{key}' in the context")
     assert result.steps == {"flight": UNDONE, "hotel": UNDONE}  # each had its effect
-    assert seen.keys() == {"flight", "hotel"}
+    assert [seen[name]["bookings"][name] for name in ("flight", "hotel")] == ["booked", "booked"]
+
+
+async def test_the_step_that_failed_first_is_the_reason(orchestrate):
+    """Of steps side by side that fail, the first one has the saga turn back, and is what its result names."""
+    first_failed = asyncio.Event()
+
+    async def first(_):
+        first_failed.set()
+        raise Terminal("the first")
+
+    async def second(_):
+        while not first_failed.is_set():
+            await asyncio.sleep(0)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise Terminal("the second") from None
+
+    branches = Parallel(SagaStep("a", first, None), SagaStep("b", second, None))
+    result = await orchestrate([branches]).execute({})
+    assert (result.state, result.error) == (SagaState.FAILED, "a: Terminal: the first")
 
 
 async def test_a_failing_branch_stops_the_others_and_all_are_undone(orchestrate, diary):
