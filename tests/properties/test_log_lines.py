@@ -125,6 +125,20 @@ def test_any_record_is_one_line(message, arguments, extras, number):
     check(written, level=levels.get(number // 10, "critical"))
 
 
+@given(fields)
+def test_extras_of_a_record_are_written_like_fields_of_an_event(said):
+    """Whether names and values were seen before or not, a record's extras come out as an event's fields do."""
+    log, written = new_log()
+    record = logging.makeLogRecord({"msg": "x", "levelno": 20, "name": "botmetry"})
+    said = {name: value for name, value in said.items() if name not in {"event", "message"}}
+    record.__dict__.update(said)
+    for _ in range(3):  # first seen, then remembered
+        RecordHandler(log).handle(record)
+    log.emit("info", "log.recorded", message="x", fields=said)
+    *records, event = (list(orjson.loads(line).items())[1:] for line in written.raw)  # without the timestamp
+    assert all(line == event for line in records)
+
+
 @given(st.lists(st.tuples(texts, scalars), max_size=20))
 def test_a_value_is_never_remembered_for_another_one(pairs):
     """What is kept from earlier lines never changes a later one: a fresh logger writes the same."""

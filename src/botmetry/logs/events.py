@@ -20,7 +20,7 @@ import orjson
 from botmetry import context
 from botmetry.logs.convenience import FamilyEvents
 from botmetry.logs.plain import text_of
-from botmetry.logs.prepared import Prepared, span_part
+from botmetry.logs.prepared import NO_SPAN, Prepared, span_part
 from botmetry.logs.redaction import Redactor
 from botmetry.logs.sink import Sink
 from botmetry.settings import LEVELS, LogSettings
@@ -214,13 +214,23 @@ class EventLogger(FamilyEvents):
         with suppress(Exception):  # whoever counts failures may fail; the host must not notice
             self._on_error("logs", error)
 
-    def line(self, moment: float, head: bytes, fields: dict[str, Any], exception: str | None) -> bytes:
-        """Return an encoded line. Written out in one piece, because it is the hot path.
+    def line(
+        self,
+        moment: float,
+        head: bytes,
+        fields: dict[str, Any],
+        safe: dict[str, Any] | None,
+        exception: str | None,
+    ) -> bytes:
+        """Return an encoded line. Written out in one piece, `beginning` included, because it is the hot path.
+
+        No parameter has a default or is by keyword only: the interpreter calls such a function the fast way.
 
         Args:
             moment: When it happened, in seconds since 1970.
             head: Level, event, message and logger, from `head`.
             fields: What else is said.
+            safe: What the redactor made of `fields`, or None when it has not seen them yet.
             exception: A traceback.
         """
         part = b""
@@ -233,15 +243,23 @@ class EventLogger(FamilyEvents):
                 part = self._bound_part(bound, fields)
             else:  # its first line, and often its only one
                 self._seen = bound
-                fields = {**bound, **fields}  # what the event says wins
-        safe = self._safe(fields)
+                fields, safe = {**bound, **fields}, None  # what the event says wins
+        if safe is None:
+            safe = self._safe(fields)
         if exception is not None:
             safe = {**safe, "exception": self._text(exception)}
-        second, millisecond = self.beginning(moment)
+        span = context.span()
+        spanned = NO_SPAN if span is None else span_part(span)
+        second = self._second
+        passed = moment - second[0]
+        if not 0.0 <= passed < 1.0:
+            second = self._second = _second_of(moment)
+            passed = moment - second[0]
+        millisecond = _MILLISECONDS[int(passed * 1000)]
         if safe:
             rest = orjson.dumps(safe, option=orjson.OPT_APPEND_NEWLINE)
-            return b"".join((second, millisecond, head, span_part(), part, b",", rest[1:]))
-        return b"".join((second, millisecond, head, span_part(), part, b"}\n"))
+            return b"".join((second[1], millisecond, head, spanned, part, b",", rest[1:]))
+        return b"".join((second[1], millisecond, head, spanned, part, b"}\n"))
 
     def head(self, level: str, event: str, message: object, logger: str) -> bytes:
         """Return the encoded part of a line that says what it is about."""
@@ -263,7 +281,7 @@ class EventLogger(FamilyEvents):
             else:
                 head = self.head(level, event, message, LOGGER)
             exception = traceback_of(exc_info) if exc_info else None
-            self.sink.write(self.line(self.clock(), head, fields, exception))
+            self.sink.write(self.line(self.clock(), head, fields, None, exception))
         except Exception as error:  # noqa: BLE001 - a log method must not break the host
             self.failed(error)
 
@@ -299,7 +317,7 @@ class EventLogger(FamilyEvents):
     def _dropped(self, lines: int) -> bytes:
         message = f"{lines} log lines are missing here: the output did not take them"
         head = self.head("warning", "logs.lines_dropped", message, LOGGER)
-        return self.line(self.clock(), head, {"lines": lines}, None)
+        return self.line(self.clock(), head, {"lines": lines}, None, None)
 
 
 def _second_of(moment: float) -> tuple[float, bytes]:

@@ -16,16 +16,13 @@ from botmetry.settings import LEVELS
 if TYPE_CHECKING:
     from botmetry.logs.events import EventLogger
 
-__all__ = ["Prepared", "span_part"]
+__all__ = ["NO_SPAN", "Prepared", "span_part"]
 
-_NO_SPAN: Final = b',"trace_id":null,"span_id":null'
+NO_SPAN: Final = b',"trace_id":null,"span_id":null'
 
 
-def span_part() -> bytes:
-    """Return the current span as it stands in a line."""
-    span = context.span()
-    if span is None:
-        return _NO_SPAN
+def span_part(span: context.SpanContext) -> bytes:
+    """Return a span as it stands in a line."""
     return f',"trace_id":"{span.trace_id}","span_id":"{span.span_id}"'.encode()
 
 
@@ -80,7 +77,9 @@ class Prepared:
             part = known[1] if known[0] is bound else self._part(bound)
             second, millisecond = log.beginning(self._clock())
             text = b"%.6f}\n" % number if number - number == 0.0 else b"null}\n"
-            self._sink.write(b"".join((second, millisecond, self._head, span_part(), part, text)))
+            span = context.span()
+            spanned = NO_SPAN if span is None else span_part(span)
+            self._sink.write(b"".join((second, millisecond, self._head, spanned, part, text)))
         except Exception as error:  # noqa: BLE001 - a log method must not break the host
             log.failed(error)
 

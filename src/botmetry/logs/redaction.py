@@ -92,6 +92,40 @@ class Redactor:
             return self._each_field(fields)
         return fields
 
+    def picked(
+        self, source: Mapping[str, Any], names: Iterable[str], without: frozenset[str]
+    ) -> dict[str, Any] | None:
+        """Return what is called `names` in `source`, or None when something has to change: `fields` does that.
+
+        Picking and the check of `fields` are one pass over a record's extras, because two cost half as much again.
+        What `fields` would leave as it is and what this returns must be the same: keep the two in step.
+
+        Args:
+            source: Holds the fields, among other things.
+            names: Those that are fields.
+            without: When one of them is in here, the answer is None, too.
+        """
+        plain, clean = self._plain_names, self._clean
+        picked: dict[str, Any] = {}
+        for name in names:
+            if name not in plain or name in without:
+                return None
+            value = picked[name] = source[name]
+            kind = type(value)
+            if kind is str:
+                if value in clean or (len(value) in _ID_SIZES and _IS_ID(value)) or self.text(value) is value:
+                    continue
+            elif kind is float:
+                if _SMALL_FLOAT < value < _LARGE_FLOAT:
+                    continue
+            elif kind is int:
+                if _LARGEST_NEGATIVE < value < _SMALLEST_CARD:
+                    continue
+            elif kind is bool or value is None:
+                continue
+            return None
+        return picked
+
     def text(self, text: str) -> str:
         """Return `text` without secrets and lone surrogates; `text` itself when there are none."""
         if text in self._clean:

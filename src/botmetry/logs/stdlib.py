@@ -28,7 +28,6 @@ _RESERVED: Final = (*RESERVED_ATTRS, "taskName")
 _OWN: Final = tuple(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
 _OWN_COUNT: Final = len(_OWN)
 _LAST_OWN: Final = _OWN[-1]
-_NONE: Final = ("", None)
 _REMEMBERED: Final = 256
 _LONGEST_REMEMBERED: Final = 256  # characters of a message
 _LEVELS: Final = {number: level for level, number in LEVELS.items()}
@@ -79,48 +78,56 @@ class RecordFormatter(BaseJsonFormatter):
         super().__init__((), reserved_attrs=_RESERVED)
         self._reserved = frozenset(self.reserved_attrs)
         self._log = log
+        self._picked = log.redactor.picked
         self._head: Callable[[str, str, object, str], bytes] = log.head
-        self._known_head = lru_cache(_REMEMBERED)(
-            log.head
-        )  # what has no arguments is mostly said again and again
+        # What has no arguments is mostly said again and again.
+        self._known_head = lru_cache(_REMEMBERED)(log.head)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line, without the newline."""
         return self.line(record, level_of(record)).decode().rstrip("\n")
 
     def line(self, record: logging.LogRecord, level: str) -> bytes:
-        """Return the record's line, encoded."""
-        fields = self._extras(record.__dict__)
+        """Return the record's line, encoded. What most records are takes the short way, anything else `_any_line`."""
+        message, attributes = record.msg, record.__dict__
+        behind = islice(attributes, _OWN_COUNT - 1, None)  # extras stand behind what every record has
+        if (
+            type(message) is not str
+            or type(record) is not logging.LogRecord
+            or next(behind, None) != _LAST_OWN
+            or record.exc_info
+            or record.exc_text
+            or record.stack_info
+        ):
+            return self._any_line(record, level)
+        extras = self._picked(attributes, behind, self._reserved)
+        if extras is None:
+            return self._any_line(record, level)
+        if record.args:
+            head = self._head(level, RECORDED, _formatted(record), record.name)
+        elif len(message) <= _LONGEST_REMEMBERED:
+            head = self._known_head(level, RECORDED, message, record.name)
+        else:
+            head = self._head(level, RECORDED, message, record.name)
+        return self._log.line(record.created, head, extras, extras, None)
+
+    def _any_line(self, record: logging.LogRecord, level: str) -> bytes:
+        """Return the line of a record of any class, with any message, extras, exception and stack."""
+        # Another handler may have left its own marks there.
+        attributes, reserved = record.__dict__, self._reserved
+        fields = {name: value for name, value in attributes.items() if name not in reserved}
         message: object = record.msg
-        head = self._head
-        if type(message) is str and not record.args and type(record) is logging.LogRecord:
-            if len(message) <= _LONGEST_REMEMBERED:
-                head = self._known_head
-        elif isinstance(message, dict):  # as python-json-logger understands it: the message is the data
+        if isinstance(message, dict):  # as python-json-logger understands it: the message is the data
             fields.update((text_of(name), value) for name, value in message.items())
             message = RECORDED
-        else:
+        elif type(message) is not str or record.args or type(record) is not logging.LogRecord:
             message = _formatted(record)
         if record.stack_info:
             fields["stack"] = record.stack_info
         exception = traceback_of(record.exc_info) if record.exc_info else record.exc_text
         event = text_of(fields.pop("event")) if "event" in fields else RECORDED
-        return self._log.line(record.created, head(level, event, message, record.name), fields, exception)
-
-    def _extras(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        """Return what the program added to a record: it stands behind the attributes that every record has."""
-        behind = islice(attributes.items(), _OWN_COUNT - 1, None)
-        reserved = self._reserved
-        if next(behind, _NONE)[0] == _LAST_OWN:
-            extras: dict[str, Any] = {}
-            for name, value in behind:
-                if name in reserved:
-                    break
-                extras[name] = value
-            else:
-                return extras
-        # Another handler left its own marks there, or the record is of another class.
-        return {name: value for name, value in attributes.items() if name not in reserved}
+        head = self._head(level, event, message, record.name)
+        return self._log.line(record.created, head, fields, None, exception)
 
 
 class RecordHandler(logging.Handler):
@@ -129,7 +136,7 @@ class RecordHandler(logging.Handler):
     def __init__(self, log: EventLogger) -> None:
         super().__init__(log.level)
         self.log = log
-        self._lines = RecordFormatter(log)
+        self._line = RecordFormatter(log).line
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Write the record unless a filter keeps it back."""
@@ -144,7 +151,7 @@ class RecordHandler(logging.Handler):
             log.count[level]()
             sink = log.sink
             if sink.enabled:
-                sink.write(self._lines.line(record, level))
+                sink.write(self._line(record, level))
         except Exception as error:  # noqa: BLE001 - whoever logs must not notice
             log.failed(error)
         return record

@@ -234,6 +234,27 @@ def test_marks_of_other_handlers_are_not_fields(log, written):
     assert "args" not in written.last
 
 
+def test_marks_are_no_fields_where_events_have_fields_of_that_name(log, written):
+    """That an event's field was called like an attribute of records does not make the attribute a field."""
+    log.info("train.left", asctime="noon", taskName="shunting")
+    record = logging.makeLogRecord({"msg": "x", "levelno": 20})
+    record.__dict__ |= {"asctime": "noon", "taskName": "shunting"}
+    for _ in range(2):
+        RecordHandler(log).handle(record)
+        assert not {"asctime", "taskName"} & set(written.last)
+
+
+def test_a_secret_among_extras_is_removed_each_time(log, written):
+    """Extras whose names and values were plain before do not let a secret through that follows under these names."""
+    handler = RecordHandler(log)
+    for value in ("small", "small", "sk-abcdefghijklmnopqrst", 4111111111111111, "small"):
+        record = logging.makeLogRecord({"msg": "x", "levelno": 20})
+        record.__dict__.update(band=value)
+        handler.handle(record)
+    said = [line["band"] for line in written.lines]
+    assert said == ["small", "small", "sk-[redacted]", "[redacted]", "small"]
+
+
 def test_records_of_another_class_are_understood(log, written):
     """A record class that sets attributes before its base, or formats with braces, loses nothing."""
 
