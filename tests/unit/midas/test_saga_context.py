@@ -75,7 +75,7 @@ def test_what_one_side_changed_is_taken_from_it(given, one, other, together):
     ],
 )
 def test_what_both_sides_changed_is_refused(given, one, other, where):
-    """What both changed differently, be it a value, a list or a mapping, is named, and stays as the first one left it."""
+    """What both changed differently, value, list or mapping, is named, and stays as the first one left it."""
     codec = ContextCodec(None, 10_000)
     packed = codec.pack(given)
     for first, second in ((one, other), (other, one)):
