@@ -65,6 +65,34 @@ async def test_who_is_cancelled_does_not_keep_others_from_their_replies():
     assert isinstance(replies[1], asyncio.CancelledError)
 
 
+async def test_what_came_behind_one_that_is_sent_alone_goes_when_that_was_cancelled():
+    """Who sends his own item and is cancelled keeps nobody waiting."""
+    wire = _Wire()
+    line = GroupCommit(wire, 10)
+    alone = asyncio.create_task(line.send(0))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(line.send(n)) for n in (1, 2)]
+    await asyncio.sleep(0)
+    alone.cancel()
+    wire.open.set()
+    assert await asyncio.gather(*others) == ["sent 1", "sent 2"]
+    assert wire.groups == [[0], [1, 2]]
+
+
+async def test_a_line_that_is_closed_while_one_sends_alone_answers_the_others():
+    """Who sends his own item gets his reply, and those behind him a cancellation."""
+    wire = _Wire()
+    line = GroupCommit(wire, 10)
+    alone, other = asyncio.create_task(line.send(0)), asyncio.create_task(line.send(1))
+    await asyncio.sleep(0)
+    await line.aclose()
+    wire.open.set()
+    assert await alone == "sent 0"
+    with pytest.raises(asyncio.CancelledError):
+        await other
+    assert wire.groups == [[0]]
+
+
 async def test_a_closed_line_leaves_nobody_waiting():
     """Items that were not sent when the line is closed, those behind the group on its way included, are answered."""
     wire = _Wire()

@@ -28,7 +28,7 @@ class GroupCommit(Generic[I, O]):
         self._send = send
         self._most = most
         self._line: deque[tuple[I, Callable[[O | BaseException], None]]] = deque()
-        self._sending: asyncio.Task[None] | None = None
+        self._sending: asyncio.Future[None] | None = None
 
     def put(self, item: I, on_reply: Callable[[O | BaseException], None]) -> None:
         """Hand an item in; `on_reply` is called with its reply, or with what went wrong."""
@@ -37,7 +37,9 @@ class GroupCommit(Generic[I, O]):
             self._sending = asyncio.create_task(self._send_all())
 
     async def send(self, item: I) -> O:
-        """Hand an item in and wait for its reply."""
+        """Hand an item in and wait for its reply. Where nothing is under way, its caller sends it."""
+        if self._sending is None:
+            return await self._send_alone(item)
         replied: asyncio.Future[O] = asyncio.get_running_loop().create_future()
 
         def reply(value: O | BaseException) -> None:
@@ -51,15 +53,29 @@ class GroupCommit(Generic[I, O]):
         self.put(item, reply)
         return await replied
 
+    async def _send_alone(self, item: I) -> O:
+        """Save the task that would send it, and the turn of the loop in which that begins."""
+        sent = self._sending = asyncio.get_running_loop().create_future()
+        try:
+            (reply,) = await self._send([item])
+        finally:
+            sent.set_result(None)
+            self._sending = asyncio.create_task(self._send_all()) if self._line else None
+        return reply
+
     async def drain(self) -> None:
         """Wait until everything that was handed in has been sent."""
         while self._sending is not None:
             await asyncio.wait([self._sending])
 
     async def aclose(self) -> None:
-        """Send no more; what is left is answered with a cancellation."""
-        if self._sending is not None:
+        """Send no more; what is left is answered with a cancellation. Who sends alone is left to it."""
+        left = list(self._line)
+        if isinstance(self._sending, asyncio.Task):
             await end(self._sending)
+        elif left:
+            self._line.clear()
+            _answer(left, [asyncio.CancelledError()] * len(left))
 
     async def _send_all(self) -> None:
         try:
