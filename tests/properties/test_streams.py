@@ -129,7 +129,7 @@ class StreamsMachine(RuleBasedStateMachine):
             max_deliveries=MOST_DELIVERIES,
             known_seconds=LONG,
             result_ttl=LONG,
-            limits={"one": Limit(concurrency=1)},
+            limits={"one": Limit(concurrency=1), "paced": Limit(per_second=100, burst=3)},
         )
         self.queue = TaskQueue(config, clock=lambda: self.now)
         self.readers = {name: self._reader(name) for name in ("a", "b")}
@@ -146,7 +146,7 @@ class StreamsMachine(RuleBasedStateMachine):
         target=tasks,
         kinds=st.lists(
             st.tuples(
-                st.sampled_from(["any", "one"]),
+                st.sampled_from(["any", "one", "paced"]),
                 st.sampled_from(TaskPriority),
                 st.sampled_from([0.0, 0.0, 10.0, 100.0]),
                 st.sampled_from([None, None, "u", "v"]),

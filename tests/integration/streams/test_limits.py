@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing
 
-from midas.queue import Limit, NewTask, TaskStatus, Worker
+import pytest
+
+from midas.queue import Limit, NewTask, TaskPriority, TaskStatus, Worker
+from midas.queue.streams.reader import Reader
 
 from .ground import at_work, check_drained, run_all, snapshot, until
 
@@ -39,16 +43,90 @@ async def test_a_rate_is_kept_to_the_millisecond(make_queue, clock):
     begun = []
     await queue.add_tasks([NewTask("mail", {"n": n}) for n in range(400)])
     handlers = {"mail": lambda payload: begun.append(payload["n"])}
-    await run_all(queue, handlers)
+    await _run_due(queue, handlers, clock)
     assert len(begun) == 10
     for milliseconds in (100, 200, 300):
         clock.advance(0.1)
-        await run_all(queue, handlers)
+        await _run_due(queue, handlers, clock)
         assert abs(len(begun) - (10 + 0.6 * milliseconds)) <= 1
-    clock.advance(10)
-    await run_all(queue, handlers)
+    clock.advance(10)  # nobody was there: what nobody could start is not made good at once
+    await _run_due(queue, handlers, clock)
+    assert len(begun) <= 190 + 61
+    while len(begun) < 400:
+        clock.advance(0.05)
+        await _run_due(queue, handlers, clock)
     assert sorted(begun) == list(range(400))
     assert (await check_drained(queue)).hashes["pace"].keys() == {"mail"}
+
+
+async def test_a_rate_is_reached(make_queue):
+    """By the server's clock tasks of a limited type begin as often as they may, and not more often."""
+    queue = await make_queue(limits={"mail": Limit(per_second=200.0)})
+    begun = []
+    await queue.add_tasks([NewTask("mail") for _ in range(200)])
+    await run_all(queue, {"mail": lambda payload: begun.append(time.monotonic())})
+    assert 199 / 200 * 0.85 <= begun[-1] - begun[0] < 4
+    await check_drained(queue)
+
+
+@pytest.mark.parametrize("limit", [Limit(concurrency=1), Limit(per_second=10), Limit(1, 10)], ids=str)
+async def test_the_urgent_ones_of_a_limited_type_go_first(make_queue, clock, limit):
+    """A CRITICAL task behind a hundred LOW ones that were parked is the next to run, and those keep their order."""
+    queue = await make_queue(clock, limits={"t": limit})
+    order = []
+    await queue.add_tasks([NewTask("t", {"n": n}, TaskPriority.LOW) for n in range(100)])
+    async with aclosing(queue.consume_tasks("w", ahead=50)) as tasks:
+        while len(order) < 7:
+            message_id, task = await anext(tasks)
+            order.append((task.priority.name, task.payload["n"]))
+            if len(order) == 3:
+                await until(lambda: _parked(queue, 97))
+                await queue.add_task("t", {"n": 100}, TaskPriority.HIGH)
+                await queue.add_task("t", {"n": 101}, TaskPriority.CRITICAL)
+                if len(order) == 3 and limit.per_second:
+                    async with _reader(queue) as other:
+                        assert await other.take(5) == []
+                # Without a rate they are seen when the place is free, and get it: the one that had been let go for that
+                # is parked again, where it was.
+            await queue.complete_task(message_id)
+            clock.advance(0.1)
+    low = [("LOW", n) for n in range(5)]
+    assert order == [*low[:3], ("CRITICAL", 101), ("HIGH", 100), *low[3:]]
+    await queue.redis.flushall()
+
+
+async def test_a_line_that_no_rate_holds_back_any_more_goes_on(make_queue, clock):
+    """Tasks that waited for their moment are let go when no worker knows the rate any more."""
+    queue = await make_queue(clock, limits={"t": Limit(per_second=1)})
+    await queue.add_tasks([NewTask("t", {"n": n}) for n in range(300)])
+    async with aclosing(queue.consume_tasks("w", ahead=300)) as tasks:
+        await anext(tasks)
+        assert await _parked(queue, 299)
+    unlimited = await make_queue(clock)
+    done = []
+    clock.advance(60)
+    async with at_work(Worker(unlimited, {"t": lambda payload: done.append(payload["n"])})):
+        for _ in range(3):
+            await unlimited.recover()
+        await until(lambda: _ended(unlimited, 300))
+    assert sorted(done) == list(range(300))
+    await check_drained(unlimited)
+
+
+async def test_a_task_that_got_its_moment_can_be_cancelled(make_queue, clock):
+    """Of a task that was let go at its moment, and cancelled before anybody took it, nothing is left."""
+    queue = await make_queue(clock, limits={"t": Limit(per_second=10)})
+    ids = await queue.add_tasks([NewTask("t") for _ in range(3)])
+    async with aclosing(queue.consume_tasks("w", ahead=5)) as tasks:
+        message_id, _ = await anext(tasks)
+        await queue.complete_task(message_id)
+    clock.advance(0.1)
+    async with _reader(queue) as reader:
+        assert await reader.take(0, 0) == []  # lets one go, and has no place for it
+    assert (await queue.statistics()).ready == 1
+    for task_id in ids[1:]:
+        assert await queue.cancel(task_id)
+    await check_drained(queue)
 
 
 async def test_a_parked_task_remembers_since_when_it_waits(make_queue):
@@ -140,6 +218,22 @@ async def _wait(event):
 
 async def _parked(queue, count):
     return (await queue.statistics()).parked == count
+
+
+def _reader(queue):
+    return Reader(queue, "r", on_taken_away=print, on_cancelled=print)
+
+
+async def _run_due(queue, handlers, clock):
+    """Run what may run by now, and leave what has to wait for its moment."""
+
+    async def is_idle():
+        moment = float(await queue.redis.hget(f"{queue.keys.tag}pace", "mail") or 0)
+        now = await queue.statistics()
+        return now.ready == now.in_flight == 0 and (now.parked == 0 or moment > clock() * 1000 + 0.5)
+
+    async with at_work(Worker(queue, handlers)):
+        await until(is_idle)
 
 
 async def _ended(queue, count):

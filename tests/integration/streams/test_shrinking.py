@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from midas.queue import NewTask, TaskPriority
-from midas.queue.streams import reader
+from midas.queue.streams import settler
 
 from .ground import check_consistent, check_drained, until
 
@@ -46,7 +46,7 @@ async def test_finished_entries_go_with_the_older_one(queue, length):
 
 async def test_no_more_than_a_bound_stays(queue, length, monkeypatch):
     """A task that takes long keeps no more entries than the bound."""
-    monkeypatch.setattr(reader, "_MOST_LEFT", 5)
+    monkeypatch.setattr(settler, "_MOST_LEFT", 5)
     consumed, first = await _finish_all_but_the_first(queue, 20)
     assert await length() == 1 + 5
     await check_consistent(queue)

@@ -33,9 +33,11 @@ PRIORITIES: Final = tuple(TaskPriority)
 class Limit:
     """How much of one task type may happen, in all workers together.
 
+    The others wait in a line of their own, the most urgent priority first, and hold up nobody of another type.
+
     Attributes:
-        concurrency: Runs at a time; None for any number. Others wait in line of their own and hold up nobody.
-        per_second: Starts a second; None for any number. Others get a moment of their own.
+        concurrency: Runs at a time; None for any number.
+        per_second: Starts a second; None for any number.
         burst: Starts at once after a pause, where there is a rate.
     """
 

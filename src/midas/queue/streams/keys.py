@@ -23,9 +23,9 @@ _PLACES: Final = (
     *(f"again:{priority}" for priority in (100, 75, 50, 25)),  # streams: tasks that came back, by priority
     "delayed",  # sorted set: id by the time it is due, ms
     "cards",  # hash: id -> stream, head and body of a delayed or parked task
-    "parked",  # sorted set, by member: type, place in line and id of tasks whose type has no free place
+    "parked",  # sorted set, by member: type, priority, place in line and id of tasks whose limit lets them wait
     "busy",  # sorted set, by member: type and id of running tasks whose type has a limit
-    "pace",  # hash: type -> the next free moment of a type with a rate, ms
+    "pace",  # hash: type with a rate -> its next moment, ms; "paid <id>" of a task that has been given one
     "live",  # hash: id -> where the task is, until it ends
     "unique",  # hash: unique key -> id of the live task that has it
     "known",  # sorted set: id given by a caller, by the time it is forgotten, ms

@@ -19,7 +19,7 @@ class Statistics:
     Attributes:
         waiting: Tasks in line, by priority.
         delayed: Tasks that wait for their time.
-        parked: Tasks whose type has as many runs as it may.
+        parked: Tasks whose type has as many runs, or starts, as it may.
         in_flight: Tasks that a worker has.
         dead: Dead letters.
         oldest_age_seconds: Age of the oldest task in line; 0 when there is none.

@@ -8,6 +8,7 @@ go_on_without_memory()
 
 local function cancelled(head)
   local fields = head and read_head(head)
+  redis.call('HDEL', PACE, 'paid ' .. id)
   conclude(id, fields and fields[9] or '', result, outcome, ttl)
   count('CANCELLED', 1)
   return 'cancelled'
@@ -15,7 +16,6 @@ end
 
 local function cancelled_card()
   local _, head = take_card(id)
-  redis.call('HDEL', PACE, 'paid ' .. id)
   return cancelled(head)
 end
 

@@ -119,19 +119,42 @@ local function is_in_flight(place)
     and with_group(index, 'XPENDING', KEYS[index], GROUP, entry, entry, 1)[1] ~= nil
 end
 
--- A type with a limit lets the next of its parked tasks go on.
+-- A member of PARKED: the type, NUL, a digit for the priority, 15 for the place in line, and the id.
+local function parked_member(task_type, index, number, id)
+  return task_type .. '\0' .. string.format('%d%015.0f', (index - 1) % PRIORITIES + 1, number) .. id
+end
+
+local function first_parked(task_type)
+  return redis.call('ZRANGEBYLEX', PARKED, '[' .. task_type .. '\0', '(' .. task_type .. '\1', 'LIMIT', 0, 1)[1]
+end
+
+-- Lets the first of a type's parked tasks get in line again, and gives its id; nil where there is none. LIVE remembers its
+-- number: should somebody else be quicker, it is parked where it was.
+local function release_parked(task_type)
+  local first = first_parked(task_type)
+  if not first then
+    return nil
+  end
+  redis.call('ZREM', PARKED, first)
+  local number, id = string.sub(first, #task_type + 3, #task_type + 17), string.sub(first, #task_type + 18)
+  local index, head, body = take_card(id)
+  if index then
+    append(came_back(index), id, head, body, '#' .. number)
+    wake_one_worker()
+  end
+  return id
+end
+
+-- A type with a limit lets the next of its parked tasks go on, unless that has to wait for its moment: then whoever takes
+-- first lets it go, and has to know when.
 local function let_next(task_type, id)
-  redis.call('ZREM', BUSY, task_type .. '\0' .. id)
+  local had_place = redis.call('ZREM', BUSY, task_type .. '\0' .. id) == 1
   redis.call('HDEL', PACE, 'paid ' .. id)
-  local first = redis.call('ZRANGEBYLEX', PARKED, '[' .. task_type .. '\0', '(' .. task_type .. '\1', 'LIMIT', 0, 1)[1]
-  if first then
-    redis.call('ZREM', PARKED, first)
-    local parked = string.sub(first, #task_type + 18)
-    local index, head, body = take_card(parked)
-    if index then
-      append(came_back(index), parked, head, body)
-      wake_one_worker()
-    end
+  local moment = redis.call('HGET', PACE, task_type)
+  if not moment or tonumber(moment) <= now then
+    release_parked(task_type)
+  elseif had_place and first_parked(task_type) then
+    wake_one_worker()
   end
 end
 

@@ -47,6 +47,8 @@ for _, consumer in ipairs(redis.call('ZRANGEBYSCORE', ALIVE, '-inf', exact(now),
 end
 
 -- A type whose parked tasks nobody lets go on: its limit was taken back, or who ended the last of its runs did not know it.
+-- One with a rate has its next moment ahead of it, or not far behind, while somebody lets its tasks go.
+local FORGOTTEN_MS = 10000
 local after = '-'
 for _ = 1, 20 do
   local first = redis.call('ZRANGEBYLEX', PARKED, after, '+', 'LIMIT', 0, 1)[1]
@@ -61,8 +63,13 @@ for _ = 1, 20 do
       let_next(task_type, id)
     end
   end
-  if redis.call('ZLEXCOUNT', BUSY, from, to) == 0 then
-    let_next(task_type, '')
+  local moment = tonumber(redis.call('HGET', PACE, task_type) or '0')
+  if redis.call('ZLEXCOUNT', BUSY, from, to) == 0 and moment < now - FORGOTTEN_MS then
+    for _ = 1, limit do
+      if not release_parked(task_type) then
+        break
+      end
+    end
   end
   after = to
 end

@@ -9,6 +9,7 @@
 local consumer, lease, slots, more = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local age_limit, limits = tonumber(ARGV[7]), ARGV[8] ~= '' and cjson.decode(ARGV[8])
 local last_chance, takes_risk = tonumber(ARGV[9]), ARGV[10] == '1'
+local CATCH_UP_MS = 100
 local WEIGHTS, AGED_WEIGHT, LOOK_AT_AGES_MS = { 64, 16, 4, 1 }, 16, 1000
 local reply, held = { now, -1, 0 }, 0
 
@@ -45,13 +46,70 @@ end
 
 local function park(task_type, index, entry, fields, body)
   local id = fields[1]
-  local place = task_type .. '\0' .. string.format('%016.0f', redis.call('HINCRBY', TURNS, 'parked', 1)) .. id
+  local number = string.match(redis.call('HGET', LIVE, id) or '', ' #(%d+)$') or redis.call('HINCRBY', TURNS, 'parked', 1)
+  local member = parked_member(task_type, index, tonumber(number), id)
   set_back(index, entry)
-  put_aside(PARKED, 0, place, id, index, dated(entry, fields), body)
-  redis.call('HSET', LIVE, id, 'parked ' .. place)
+  put_aside(PARKED, 0, member, id, index, dated(entry, fields), body)
+  redis.call('HSET', LIVE, id, 'parked ' .. member)
 end
 
--- Whether a task of a limited type may run now. One that may not is parked, or delayed to the moment that is its own.
+-- How many more of a type with a limit may run.
+local function free_places(task_type, concurrency)
+  if concurrency == 0 then
+    return math.huge
+  end
+  return concurrency - redis.call('ZLEXCOUNT', BUSY, '[' .. task_type .. '\0', '(' .. task_type .. '\1')
+end
+
+-- The next moment at which a type with a rate may start a task, and whether it has come; what may be caught up with in ms.
+local function next_moment(task_type, caught_up)
+  local moment = math.max(now - caught_up, tonumber(redis.call('HGET', PACE, task_type) or '0'))
+  return moment, moment - now <= 0.5 -- the clock has whole milliseconds
+end
+
+local function set_moment(task_type, moment)
+  redis.call('HSET', PACE, task_type, string.format('%.3f', moment))
+end
+
+-- Types with a rate start the best of their parked tasks at each moment. Where nobody looked in time, a worker being a little
+-- late, a few moments are made good, so that the rate is reached.
+local function let_go_at_their_moment()
+  if not limits or redis.call('ZCARD', PARKED) == 0 then
+    return
+  end
+  for task_type, limit in pairs(limits) do
+    local concurrency, interval, burst = limit[1], limit[2], limit[3]
+    if interval > 0 and first_parked(task_type) then
+      local places = math.min(free_places(task_type, concurrency), 200)
+      local moment, has_come = next_moment(task_type, math.max(burst, CATCH_UP_MS))
+      while has_come and places > 0 do
+        local id = release_parked(task_type)
+        if not id then
+          break
+        end
+        if redis.call('HSETNX', PACE, 'paid ' .. id, 1) == 1 then
+          moment = moment + interval
+          set_moment(task_type, moment)
+        end
+        places, has_come = places - 1, moment - now <= 0.5
+      end
+    end
+  end
+end
+
+local function look_again_within(ms)
+  reply[2] = reply[2] < 0 and ms or math.min(reply[2], ms)
+end
+
+local function look_again_at_the_next_moment()
+  for task_type, limit in pairs(limits) do
+    if limit[2] > 0 and first_parked(task_type) and free_places(task_type, limit[1]) > 0 then
+      look_again_within(math.max(0, math.ceil(next_moment(task_type, 0) - now)))
+    end
+  end
+end
+
+-- Whether a task of a limited type may run now. One that may not is parked.
 local function may_run(index, entry, head, body)
   local fields = read_head(head)
   local limit = fields and limits[fields[2]]
@@ -60,28 +118,20 @@ local function may_run(index, entry, head, body)
   end
   local id, task_type = fields[1], fields[2]
   local concurrency, interval, burst = limit[1], limit[2], limit[3]
-  if concurrency > 0 then
-    local busy = redis.call('ZLEXCOUNT', BUSY, '[' .. task_type .. '\0', '(' .. task_type .. '\1')
-    if busy >= concurrency then
-      park(task_type, index, entry, fields, body)
-      return false
+  local may = free_places(task_type, concurrency) > 0
+  if may and interval > 0 and redis.call('HDEL', PACE, 'paid ' .. id) == 0 then
+    local moment, has_come = next_moment(task_type, burst)
+    may = has_come
+    if may then
+      set_moment(task_type, moment + interval)
     end
   end
-  if interval > 0 and redis.call('HDEL', PACE, 'paid ' .. id) == 0 then
-    -- A leaky bucket as a queue: everyone gets a moment, and comes back at that.
-    local moment = math.max(now - burst, tonumber(redis.call('HGET', PACE, task_type) or '0'))
-    redis.call('HSET', PACE, task_type, string.format('%.3f', moment + interval))
-    if moment - now > 0.5 then -- the clock has whole milliseconds
-      redis.call('HSET', PACE, 'paid ' .. id, 1)
-      set_back(index, entry)
-      delay(math.ceil(moment), id, index, dated(entry, fields), body)
-      return false
-    end
-  end
-  if concurrency > 0 then
+  if not may then
+    park(task_type, index, entry, fields, body)
+  elseif concurrency > 0 then
     redis.call('ZADD', BUSY, 0, task_type .. '\0' .. id)
   end
-  return true
+  return may
 end
 
 -- Of tasks with one chance left a reader runs one at a time: the one that kills takes no other of them along, and those that
@@ -187,6 +237,7 @@ local function share(places, open, weights, credit)
 end
 
 promote()
+let_go_at_their_moment()
 local weights, credit = weigh()
 local open, open_count, left = {}, 0, slots + more
 for priority = 1, PRIORITIES do
@@ -208,6 +259,9 @@ while left > 0 and open_count > 0 do
       end
     end
   end
+end
+if limits and redis.call('ZCARD', PARKED) > 0 then
+  look_again_at_the_next_moment()
 end
 if is_contended then
   redis.call('HSET', TURNS, 'credit', cmsgpack.pack(credit))
