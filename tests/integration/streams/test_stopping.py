@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from midas.queue import NewTask, Worker
+from midas.queue import NewTask, TaskStatus, Worker
 from midas.redis import end
 
 from .ground import at_work, check_consistent, check_drained, run_all, until
@@ -37,6 +37,38 @@ async def test_what_runs_is_finished_and_what_waits_is_given_back(queue):
     assert (now.ready, now.in_flight) == (18, 0)
     await run_all(queue, {"slow": handler})
     assert {task.attempt for task in begun} == {1}
+    await check_drained(queue)
+
+
+async def test_what_comes_in_the_moment_of_the_stop_goes_back_at_once(queue):
+    """Tasks that are on their way to a worker that is told to stop wait for no run of it to end."""
+    release, begun = asyncio.Event(), asyncio.Event()
+    send = queue.send_when_woken
+
+    async def hold_back(call, seconds):
+        reply = await send(call, seconds)
+        if len(reply) > 3:  # it holds a task
+            worker.stop()
+            for _ in range(20):  # until the loop has passed it on to whoever waits for this reply
+                await asyncio.sleep(0)
+        return reply
+
+    async def long(payload):
+        begun.set()
+        await release.wait()
+
+    await queue.add_task("long")
+    worker = Worker(queue, {"long": long, "t": lambda payload: 1}, drain_seconds=600)
+    async with at_work(worker):
+        await begun.wait()
+        queue.send_when_woken = hold_back
+        task_id = await queue.add_task("t")
+        await until(worker._stop.is_set)
+        await until(lambda: _is_pending(queue, task_id))
+        assert (await queue.statistics()).in_flight == 1
+        queue.send_when_woken = send
+        release.set()
+    await run_all(queue, {"t": lambda payload: 1})
     await check_drained(queue)
 
 
@@ -155,6 +187,10 @@ async def test_a_lasting_worker_is_ready_and_a_stuck_one_is_not(make_queue):
     await until(lambda: _raises(worker))
     async with at_work(worker):
         await until(lambda: not _raises(worker))
+
+
+async def _is_pending(queue, task_id):
+    return await queue.get_task_status(task_id) is TaskStatus.PENDING
 
 
 def _raises(worker):

@@ -161,13 +161,14 @@ class Reader:
         try:
             reply = await asyncio.shield(taking)
         except asyncio.CancelledError:
-            # The reply may hold tasks: let them go back when we leave, however often we are told to hurry.
+            # The reply may hold tasks: others shall have them at once, however often we are told to hurry.
             open_ = {taking} | ({asyncio.ensure_future(self._wake())} if waits else set())
             while open_:
                 with suppress(asyncio.CancelledError):
                     _, open_ = await asyncio.wait(open_)
             with suppress(QueueUnavailable):
-                self._receive(taking.result())
+                for task in self._receive(taking.result()):
+                    self.settle(task, settlements.returned(task))
             raise
         finally:
             self._is_taking = False
