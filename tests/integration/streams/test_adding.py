@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -77,6 +78,7 @@ async def test_what_many_callers_add_at_once_goes_in_few_calls(queue):
         {"delay": math.nan},
         {"delay": 1e12},
         {"at": datetime(2027, 1, 1)},  # noqa: DTZ001 -- that is what is refused
+        {"at": datetime(9999, 1, 1, tzinfo=UTC)},
         {"timeout": 0.0},
         {"timeout": math.inf},
         {"expires": -1.0},
@@ -231,9 +233,9 @@ async def test_delayed_tasks_run_when_they_are_due(make_queue, clock):
     ran = []
     await queue.add_task("t", {"n": 60}, delay=60)
     await queue.add_task("t", {"n": 30}, delay=30)
-    later = datetime.now(UTC) + timedelta(seconds=90)
-    await queue.add_task("t", {"n": 90}, at=later)
-    await queue.add_task("t", {"n": 0}, at=datetime.now(UTC) - timedelta(days=1))
+    now = datetime.fromtimestamp(clock(), UTC)
+    await queue.add_task("t", {"n": 90}, at=now + timedelta(seconds=90))
+    await queue.add_task("t", {"n": 0}, at=now - timedelta(days=1))
 
     for seconds, expected in ((0, [0]), (29, [0]), (2, [0, 30]), (60, [0, 30, 60, 90])):
         clock.advance(seconds)
@@ -241,6 +243,32 @@ async def test_delayed_tasks_run_when_they_are_due(make_queue, clock):
         assert ran == expected
         due = (await queue.statistics()).next_due_seconds
         assert due is None or 0 < due <= 60
+    await check_drained(queue)
+
+
+async def test_the_servers_clock_says_when_a_moment_has_come(queue, monkeypatch):
+    """A producer whose clock is an hour slow adds a task for a moment, and the task is due at that moment."""
+    seconds, _ = await queue.redis.time()
+    monkeypatch.setattr(time, "time", lambda: seconds - 3_600)
+    await queue.add_task("t", at=datetime.fromtimestamp(seconds + 100, UTC))
+    due = (await queue.statistics()).next_due_seconds
+    assert 90 < due <= 100
+    await queue.add_task("t", at=datetime.fromtimestamp(seconds - 1, UTC))
+    assert (await queue.statistics()).ready == 1
+
+
+async def test_a_moment_counts_for_the_expiry_by_the_queues_clock(make_queue, clock):
+    """An expiry counts from the moment for which a task was added, and a moment long ago is now."""
+    queue = await make_queue(clock)
+    ran = []
+    for n, seconds in enumerate((100, -100_000)):
+        at = datetime.fromtimestamp(clock() + seconds, UTC)
+        await queue.add_task("t", {"n": n}, at=at, expires=10)
+    await run_all(queue, {"t": lambda payload: ran.append(payload["n"])})
+    assert ran == [1]
+    clock.advance(105)
+    await run_all(queue, {"t": lambda payload: ran.append(payload["n"])})
+    assert ran == [1, 0]
     await check_drained(queue)
 
 

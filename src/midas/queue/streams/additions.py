@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from midas.queue.errors import InvalidTask
@@ -33,7 +34,8 @@ def addition_of(
     retries = config.max_retries if new.max_retries is None else new.max_retries
     if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MOST_RETRIES:
         raise InvalidTask(f"max_retries is a whole number from 0 to {MOST_RETRIES} and not {retries!r}")
-    delay = new.delay_ms()
+    now = time.time() if clock is None else clock()
+    start = new.start(now)
     timeout = config.default_timeout if new.timeout is None else new.timeout
     task_id = new.task_id or make_id()
     head = Head(
@@ -41,7 +43,7 @@ def addition_of(
         new.task_type,
         0,
         0,
-        0 if clock is None else round(clock() * 1000) + delay,
+        0 if clock is None else _enqueued(round(now * 1000), start),
         0 if new.expires is None else milliseconds(new.expires, "an expiry"),
         milliseconds(timeout, "a timeout"),
         retries,
@@ -49,4 +51,9 @@ def addition_of(
         [],
     )
     body = pack_body(new.task_type, new.payload, carrier)
-    return stream, task_id, pack_head(head), body, delay, head.unique, int(new.task_id is not None)
+    return stream, task_id, pack_head(head), body, start, head.unique, int(new.task_id is not None)
+
+
+def _enqueued(now_ms: int, start: int) -> int:
+    """When a task gets in line, ms since 1970; the server knows where there is no clock but its own."""
+    return max(now_ms, -start) if start < 0 else now_ms + start

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -29,7 +29,7 @@ class NewTask(msgspec.Struct, frozen=True):
         payload: Its arguments: strings, numbers, booleans, bytes, None, lists and dicts of these, at most 1 MiB.
         priority: A ``TaskPriority``, or its number.
         delay: Seconds until it may run.
-        at: When it may run; has to carry a time zone. Takes the place of ``delay``.
+        at: When it may run, by the queue's clock; has to carry a time zone. Takes the place of ``delay``.
         timeout: Seconds that one run may take; the queue's default where it is None.
         expires: Seconds after which it need not begin any more, counted from when it may: it is TIMEOUT then. None for
             never.
@@ -50,11 +50,16 @@ class NewTask(msgspec.Struct, frozen=True):
     task_id: str | None = None
     max_retries: int | None = None
 
-    def delay_ms(self) -> int:
-        """Milliseconds until it may run.
+    def start(self, now: float) -> int:
+        """When it may run: in so many milliseconds; or, less than 0, so many milliseconds after the start of 1970.
+
+        A moment is sent as such, so that the clock which all share decides, and not that of whoever adds the task.
+
+        Args:
+            now: Seconds since 1970, not exactly: by this it is seen whether a moment is possible.
 
         Raises:
-            InvalidTask: The moment has no time zone, or the delay is no duration.
+            InvalidTask: The moment has no time zone, or it is too far away, or the delay is no duration.
         """
         if self.at is None:
             if not self.delay:
@@ -63,10 +68,10 @@ class NewTask(msgspec.Struct, frozen=True):
         elif self.at.tzinfo is None:
             raise InvalidTask(f"{self.at!r} has no time zone: say which one, as in datetime.now(UTC)")
         else:
-            seconds = max(0.0, (self.at - datetime.now(UTC)).total_seconds())
+            seconds = max(0.0, self.at.timestamp() - now)
         if not 0 <= seconds <= LONGEST_DELAY_SECONDS:
             raise InvalidTask(f"a delay is 0 to {LONGEST_DELAY_SECONDS:.0f} seconds and not {seconds!r}")
-        return round(seconds * 1000)
+        return round(seconds * 1000) if self.at is None else min(-1, -round(self.at.timestamp() * 1000))
 
 
 @dataclass(slots=True, eq=False)

@@ -1,5 +1,5 @@
 -- nothing -> waiting or DELAYED. Arguments: most waiting (0: any), ms that given ids are known, a name for this call, then for each
--- task: stream, id, head, body, delay ms, unique key, 1 when the id was given by the caller.
+-- task: stream, id, head, body, delay ms (less than 0: the moment, negated), unique key, 1 when the id was given by the caller.
 -- Returns for each task '' (added), or the id of the task that is there already, or '!' when it found no room.
 -- The first command that writes is one that needs memory: see go_on_without_memory.
 local most, memory = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -67,8 +67,9 @@ for position = 6, #ARGV, 7 do
     if is_given then
       redis.call('ZADD', KNOWN, exact(now + memory), id)
     end
-    if pause > 0 then
-      delay(now + pause, id, index, head, body)
+    local due = pause < 0 and -pause or now + pause
+    if due > now then
+      delay(due, id, index, head, body)
     else
       local entry = redis.call('XADD', KEYS[index], '*', head, body)
       places[#places + 1], places[#places + 2] = id, index .. ' ' .. entry .. ' '
