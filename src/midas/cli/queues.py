@@ -128,14 +128,21 @@ async def _decide(queue: Queue, arguments: argparse.Namespace) -> str:
             raise WrongCall(f"queue {queue.name} purges all of its dead letters or none: use --all")
         done = await queue.purge_dead()
     else:
-        known = {letter.id for letter in await queue.dead_letters(1_000_000)} if ids else set()
-        if missing := [task_id for task_id in ids if task_id not in known]:
+        if missing := [task_id for task_id in ids if not await _is_dead(queue, task_id)]:
             raise _unknown(queue, missing)
         work = queue.replay if action == "replay" else queue.purge
         done = await work(None if arguments.all else ids)
     if arguments.json:
         return as_json({"queue": queue.name, "action": action, "tasks": done})
     return f"{queue.name}: {done} {'replayed' if action == 'replay' else 'purged'}"
+
+
+async def _is_dead(queue: TaskQueue, task_id: str) -> bool:
+    try:
+        await queue.dead_letter(task_id)
+    except TaskUnknown:
+        return False
+    return True
 
 
 async def _stats(queue: Queue, *, as_data: bool) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import pytest
 
 from midas.errors import TaskFailed, TaskUnknown
@@ -49,6 +51,36 @@ async def test_dead_letters_are_listed_shown_replayed_and_purged(queue):
     await Worker(queue, {"t": _fail}).run(until_empty=True)
     assert await queue.purge() == 3
     assert (await check_drained(queue)).stats["replayed"] == 4
+
+
+async def test_of_too_many_the_oldest_go(make_queue, telemetry):
+    """Past max_dead the oldest dead letters are thrown away, counted, and by whoever adds one to them."""
+    queue = await make_queue(max_dead=3)
+    for n in range(5):
+        await queue.add_task("t", task_id=f"t-{n}", max_retries=0)
+        await Worker(queue, {"t": _fail}).run(until_empty=True)
+    assert [letter.id for letter in await queue.dead_letters()] == ["t-4", "t-3", "t-2"]
+    now = await queue.statistics()
+    assert (now.dead, now.dead_lettered, now.discarded) == (3, 5, 2)
+    with pytest.raises(TaskFailed):
+        await queue.get_result("t-0", 0)  # its outcome is kept as long as any other
+    await check_drained(queue)
+
+
+async def test_a_bound_that_was_lowered_is_kept_from_then_on(make_queue, clock):
+    """Dead letters of before a lower bound go with the next one, and those of recovery are bounded, too."""
+    many = await make_queue(clock, max_deliveries=1, lease_seconds=10.0)
+    await many.add_tasks([NewTask("t", max_retries=0)] * 30)
+    await run_all(many, {"t": _fail})
+    few = await make_queue(clock, max_deliveries=1, lease_seconds=10.0, max_dead=2)
+    await few.add_task("t", task_id="last")
+    async with aclosing(few.consume_tasks("w")) as tasks:
+        await anext(tasks)
+        clock.advance(11)
+        assert await few.recover() == 0
+        assert (await few.statistics()).dead == 2
+    assert "last" in {letter.id for letter in await few.dead_letters()}
+    await check_drained(few)
 
 
 async def test_a_replayed_task_begins_anew(queue):

@@ -56,7 +56,9 @@ class Calls:
 
     def settle(self, settling: Settling, most_left: int = 0) -> Call:
         """Readers say what becomes of what they hold; so many finished entries may stay behind older ones."""
-        return self._call("settle", self._ttl, most_left, *settling.arguments, results=settling.ids)
+        return self._call(
+            "settle", self._ttl, most_left, self._config.max_dead, *settling.arguments, results=settling.ids
+        )
 
     def wake(self) -> Call:
         """Somebody who waits shall look."""

@@ -78,6 +78,8 @@ class TaskQueueConfig:
         result_ttl: Seconds that results are kept; 0 keeps none.
         known_seconds: For so long a task id that a caller gave is recognised when it is given again.
         max_waiting: Tasks that may wait; what finds no room raises ``QueueFull``. 0 for any number.
+        max_dead: Dead letters that are kept; of more the oldest go, counted and logged. 0 for any number. The default
+            is more than anybody decides about, and at the 2 KiB of a task with a traceback 200 MB.
         age_limit_seconds: A priority whose first task waits longer gets the share of HIGH.
         limits: By task type.
         durability: When a task counts as added.
@@ -99,6 +101,7 @@ class TaskQueueConfig:
     result_ttl: float = 3_600.0
     known_seconds: float = 86_400.0
     max_waiting: int = 1_000_000
+    max_dead: int = 100_000
     age_limit_seconds: float = 300.0
     limits: Mapping[str, Limit] = field(default_factory=dict)
     durability: Durability = field(default_factory=Durability)
@@ -112,6 +115,7 @@ class TaskQueueConfig:
         _check_whole("max_retries", self.max_retries, 0, MOST_RETRIES)
         _check_whole("max_deliveries", self.max_deliveries, 1, 1_000)
         _check_whole("max_waiting", self.max_waiting, 0, 2**53)
+        _check_whole("max_dead", self.max_dead, 0, 2**53)
         for name in (
             "retry_seconds",
             "longest_retry_seconds",

@@ -176,3 +176,13 @@ class TaskQueue(Adding, Awaiting, Consuming, DeadLetters):
         self.telemetry.log.error(
             "queue.task_dead_lettered", queue=self.name, task_id=task_id, task_type=task_type, reason=reason
         )
+
+    def note_discarded(self, number: int) -> None:
+        """Log that the oldest dead letters had to go; the queue's statistics count them."""
+        if number:
+            self.telemetry.log.warning(
+                "queue.dead_letters_discarded",
+                queue=self.name,
+                discarded=number,
+                max_dead=self.config.max_dead,
+            )

@@ -34,7 +34,9 @@ async def recover(queue: TaskQueue) -> int:
             )
         ]
         settling = Settling.of(group)
-        verdicts = settling.verdicts(await queue.send(queue.calls.settle(settling)))
+        reply = await queue.send(queue.calls.settle(settling))
+        queue.note_discarded(settling.discarded(reply))
+        verdicts = settling.verdicts(reply)
         settled = [what for what, is_kept in zip(group, verdicts, strict=True) if is_kept]
         total += _note(queue, settled)
 

@@ -94,7 +94,9 @@ class Settler:
         settling = Settling.of([settlement for _, settlement in group])
         is_small = all(task is None or task.size <= _SMALL_BYTES for task, _ in group)
         call = self._queue.calls.settle(settling, _MOST_LEFT if is_small else 0)
-        return settling.verdicts(await self._queue.send(call))
+        reply = await self._queue.send(call)
+        self._queue.note_discarded(settling.discarded(reply))
+        return settling.verdicts(reply)
 
     async def _give_up(self, task: StreamTask | None, settlement: Settlement, error: Exception) -> bool:
         """Bury a task of which cannot be said what was to be said."""

@@ -70,7 +70,12 @@ class Settling:
 
     def verdicts(self, reply: bytes) -> list[bool]:
         """Whether each delivery was still whose who settled it, in the order in which the settlements were given."""
-        verdicts = [False] * len(self.places)
-        for place, verdict in zip(self.places, reply, strict=True):
+        count = len(self.places)
+        verdicts = [False] * count
+        for place, verdict in zip(self.places, reply[:count], strict=True):
             verdicts[place] = verdict == ord("1")
         return verdicts
+
+    def discarded(self, reply: bytes) -> int:
+        """How many of the oldest dead letters were thrown away because there were too many."""
+        return int(reply[len(self.places) :] or 0)

@@ -33,6 +33,7 @@ class Statistics:
         retried: Runs after an error.
         recovered: Tasks taken from dead workers.
         dead_lettered: Tasks given up, ever.
+        discarded: Dead letters thrown away because there were more than ``max_dead``.
     """
 
     waiting: Mapping[TaskPriority, int]
@@ -51,6 +52,7 @@ class Statistics:
     retried: int
     recovered: int
     dead_lettered: int
+    discarded: int
 
     @property
     def ready(self) -> int:
@@ -92,4 +94,5 @@ def statistics_of(reply: Sequence[Any]) -> Statistics:
         retried=counted.get("retried", 0),
         recovered=counted.get("recovered", 0),
         dead_lettered=given_up,
+        discarded=counted.get("discarded", 0),
     )

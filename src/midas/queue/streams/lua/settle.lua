@@ -1,11 +1,13 @@
 -- in flight -> ended, waiting again, DELAYED or DEAD, by whoever holds the delivery. Arguments: ms that outcomes are kept, how
--- many finished entries a stream may hold, two MessagePack arrays, and the outcomes of the first one's tasks:
+-- many finished entries a stream may hold, how many dead letters there may be (0: any), two MessagePack arrays, and the outcomes of the first one's tasks:
 --   what simply is COMPLETED, most of all: {stream, {entry, ...}, {id, ...}} a stream, without unique key and limit;
 --   all else, a task each: {what (done, again, dead), stream, entry, id, unique key, type when it has a limit, and three more}:
 --     done:  state, outcome, ''        again: new head, delay ms, what it counts as        dead: note, outcome, ''
 -- The result keys stand in this order, too. An array costs less than arguments, and one of long columns less than one of rows.
--- Returns one character a task: 1 settled, 0 the delivery is not this caller's any more.
-local ttl, most_left, columns, rows, OUTCOMES = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], 6
+-- Returns one character a task: 1 settled, 0 the delivery is not this caller's any more. Behind them, if any dead letters were
+-- thrown away, their number.
+local ttl, most_left, columns, rows, OUTCOMES = ARGV[3], tonumber(ARGV[4]), ARGV[6], ARGV[7], 7
+local most_dead, MOST_DISCARDED = tonumber(ARGV[5]), 1000
 local verdicts = {}
 local tally = {} -- what was done how often
 local finished = {} -- stream -> entries of tasks that are done; there for each stream that was touched
@@ -36,6 +38,19 @@ local function bury(index, id, unique, result, head, body, note, outcome)
   redis.call('HSET', GRAVES, id, cmsgpack.pack({ index, head, body, note }))
   redis.call('ZADD', DEAD, exact(now), id)
   conclude(id, unique, result, outcome, ttl)
+end
+
+-- The oldest dead letters go where there are too many. Gives how many went.
+local function discard()
+  local excess = redis.call('ZCARD', DEAD) - most_dead
+  if most_dead == 0 or excess <= 0 then
+    return ''
+  end
+  local oldest = redis.call('ZRANGE', DEAD, 0, math.min(excess, MOST_DISCARDED) - 1)
+  redis.call('ZREM', DEAD, unpack(oldest))
+  redis.call('HDEL', GRAVES, unpack(oldest))
+  count('discarded', #oldest)
+  return #oldest
 end
 
 local function finish(index, entry, id, unique, result, state, outcome)
@@ -117,4 +132,4 @@ end
 for name, number in pairs(tally) do
   count(name, number)
 end
-return table.concat(verdicts)
+return table.concat(verdicts) .. (tally['dead'] and discard() or '')
