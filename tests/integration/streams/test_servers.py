@@ -116,6 +116,41 @@ async def test_a_restarted_server_has_forgotten_the_scripts(queue):
     await check_drained(queue)
 
 
+async def test_too_few_connections_are_refused(redis_url, telemetry):
+    """A queue with too few connections says so when it is made, or when one more begins to take tasks from it."""
+    for most in (0, 1, 2):
+        with pytest.raises(
+            ValueError, match=f"max_connections={most} is too few for a queue.*: give it 3 or more"
+        ):
+            TaskQueue(TaskQueueConfig(redis_url), max_connections=most)
+    async with TaskQueue(TaskQueueConfig(redis_url), telemetry, max_connections=4) as queue:
+        await queue.add_task("t")
+        with pytest.raises(
+            ValueError, match="max_connections=4 is too few for 1 workers.*: give it 5 or more"
+        ):
+            await Worker(queue, {}).run()
+        with pytest.raises(ValueError, match="give it 5 or more"):
+            await anext(queue.consume_tasks("w"))
+
+
+async def test_as_few_connections_as_are_accepted_are_enough(redis_url, telemetry):
+    """With the fewest connections that are accepted fifty callers add tasks, wait for them, and get their results."""
+    async with TaskQueue(TaskQueueConfig(redis_url), telemetry, max_connections=5) as queue:
+        async with at_work(Worker(queue, {"t": lambda payload: payload["n"]})):
+            for _ in range(3):
+                ids = await asyncio.gather(*(queue.add_task("t", {"n": n}) for n in range(50)))
+                results = await asyncio.gather(*(queue.get_result(task_id, 30) for task_id in ids))
+                assert results == list(range(50))
+        await check_drained(queue)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0, 0.0004, -1, float("nan"), float("inf")])
+def test_a_patience_that_redis_would_take_for_ever_is_refused(seconds):
+    """WAIT takes 0 milliseconds for no limit at all: a durability with such a timeout cannot be made."""
+    with pytest.raises(ValueError, match="timeout is 0.001 seconds or more"):
+        Durability(replicas=1, timeout=seconds)
+
+
 async def test_unsafe_servers_are_refused(redis_url, redis):
     """A server that may throw away any key is refused at the start; one that evicts only what expires is not."""
     try:

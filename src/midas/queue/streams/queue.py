@@ -23,6 +23,7 @@ from midas.queue.streams.adding import ANSWER_SECONDS, Adding
 from midas.queue.streams.awaiting import Awaiting
 from midas.queue.streams.calls import Calls
 from midas.queue.streams.config import TaskQueueConfig
+from midas.queue.streams.connections import Connections
 from midas.queue.streams.consuming import Consumer, Consuming
 from midas.queue.streams.dead_letters import DeadLetters
 from midas.queue.streams.keys import StreamKeys
@@ -48,11 +49,11 @@ class TaskQueue(Adding, Awaiting, Consuming, DeadLetters):
         config: Which queue, and how it behaves; a Redis address will do for the rest of the defaults.
         telemetry: Where tasks are counted and logged; None for nowhere.
         clock: For tests: the time in seconds since 1970. None takes the Redis server's, which all processes share.
-        max_connections: Connections to Redis at most.
+        max_connections: Connections to Redis at most: 3 or more, and 5 or more where tasks are taken, too.
         availability: Another client's of the same Redis, so that an outage is reported once; None for an own one.
 
     Raises:
-        ValueError: The address is none.
+        ValueError: The address is none, or there are too few connections.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class TaskQueue(Adding, Awaiting, Consuming, DeadLetters):
         self.telemetry = telemetry or Telemetry(service="queue", log=LogSettings(output="none"))
         self.keys = StreamKeys(self.config.name)
         self.calls = Calls(self.keys, self.config, clock)
+        self.connections = Connections(max_connections)
         self.redis = connect(self.config.redis_url, max_connections=max_connections)
         self.availability = availability or Availability(self.redis, self.telemetry)
         self.refusals = 0

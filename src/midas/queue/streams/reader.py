@@ -82,6 +82,13 @@ class Reader:
         """Whether something that came back waits for a free slot: until it has one, nothing should be held ahead."""
 
     async def __aenter__(self) -> Self:
+        """Begin to renew the lease.
+
+        Raises:
+            ValueError: The queue has too few connections for another reader.
+        """
+        self._queue.connections.enter_reader()
+        self._stack.callback(self._queue.connections.leave_reader)
         loop = asyncio.get_running_loop()
 
         def lapsed() -> None:
