@@ -11,6 +11,7 @@ from midas.ai import TASK
 from midas.domain.merchants import crypto_card_provider
 from midas.errors import QueueUnavailable, StoreUnavailable
 from midas.sync.statements import parse_statement
+from midas.threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ async def read(user_id: int, name: str, data: bytes) -> ReadStatement:
     Raises:
         StatementError: The file is broken; carries line and reason.
     """
-    return await asyncio.to_thread(_read, user_id, name, data)
+    return await run_in_thread(_read, user_id, name, data)
 
 
 class Intake:
