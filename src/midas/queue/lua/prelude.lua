@@ -42,8 +42,10 @@ end
 -- The score is the one of the first time, so a task that comes back stands before all that were enqueued after it.
 local function make_ready(id, record)
   record.token = ''
-  save(id, record)
+  -- First of all: Redis refuses a script for want of memory only where its first write may need some, and what comes back, or
+  -- is given out, has to go on without. A new task was refused before.
   redis.call('ZREM', IN_FLIGHT, id)
+  save(id, record)
   redis.call('ZADD', READY, record.score, id)
   redis.call('ZADD', ARRIVALS, exact(record.enqueued), id)
   redis.call('ZADD', DEADLINES, exact(now + record.max_wait), id)
