@@ -54,6 +54,18 @@ async def test_a_run_that_swallows_its_end_is_a_timeout(make_queue, metric):
     assert (now.stats["dead"], now.stats["retried"], now.stats["recovered"]) == (1, 1, 0)
 
 
+async def test_nobody_waits_for_a_run_that_is_over_for_its_task(make_queue):
+    """A worker that runs until nothing is left ends beside a run that goes on after its task has timed out."""
+    queue = await make_queue(lease_seconds=LEASE)
+    stubborn = _Stubborn()
+    task_id = await queue.add_task("stubborn", timeout=0.05, max_retries=0)
+    async with asyncio.timeout(30):
+        await Worker(queue, {"stubborn": stubborn}, drain_seconds=0.05).run(until_empty=True)
+    assert await queue.get_task_status(task_id) is TaskStatus.TIMEOUT
+    stubborn.release.set()
+    await check_drained(queue)
+
+
 async def test_a_run_that_cannot_be_stopped_takes_no_others_along(make_queue):
     """Beside a run that goes on for ever the other tasks of a full worker run once, for many leases."""
     queue = await make_queue(lease_seconds=LEASE)

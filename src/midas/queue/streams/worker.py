@@ -125,7 +125,7 @@ class Worker:
         Raises:
             RuntimeError: They are not.
         """
-        stuck = len(self._strays) + list(self._unwanted.values()).count(None)
+        stuck = len(self._strays) + self._lost()
         if stuck >= self._concurrency:
             raise RuntimeError(f"all {stuck} places are taken by runs that were told to stop and go on")
         silent = time.monotonic() - self._looked_at
@@ -159,7 +159,7 @@ class Worker:
                 for task in tasks:
                     self._accept(task)
                 may_be_more = len(tasks) >= sum(room) or self._reader.owes_a_slot
-                if until_empty and not tasks and not self._runs and await self._is_empty():
+                if until_empty and not tasks and len(self._runs) == self._lost() and await self._is_empty():
                     return
             except QueueUnavailable:
                 await self._queue.availability.pause(at_most=_LOOK_SECONDS)
@@ -265,6 +265,10 @@ class Worker:
             operation.outcome = "timeout"
             operation.set(reason="waited too long")
         return settlements.ended(task, TaskStatus.TIMEOUT, "it waited longer than it was worth")
+
+    def _lost(self) -> int:
+        """How many runs go on of which nobody wants to know what becomes of them."""
+        return list(self._unwanted.values()).count(None)
 
     def _is_lost(self, task: StreamTask) -> bool:
         return self._unwanted.get(task.message_id, TaskStatus.PROCESSING) is None
