@@ -7,6 +7,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from midas.queue.errors import InvalidTask
@@ -102,6 +103,7 @@ def check_task(task_type: str, task_id: str, priority: int) -> None:
         raise InvalidTask(f"a priority is a whole number from 0 to {MOST_URGENT} and not {priority!r}")
 
 
+@lru_cache(1_024)  # the same few are said again and again
 def check_type(task_type: str) -> None:
     """Refuse a type that could not be a label.
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 _INCLUDE: Final = re.compile(r"^-- include (\S+) (\S+)$", re.MULTILINE)
 
@@ -34,7 +34,7 @@ class Script:
     @property
     def operation(self) -> str:
         """What it is called in metrics and traces, such as ``queue.take``."""
-        return f"{self.package.rpartition('.')[2]}.{self.name}"
+        return _operation_of(self.package, self.name)
 
     @property
     def text(self) -> str:
@@ -47,8 +47,7 @@ class Script:
         return _sha_of(self.package, self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call of one script."""
 
     script: Script
@@ -59,6 +58,11 @@ class Call:
 @cache
 def _read(package: str, name: str) -> str:
     return "\n".join(_included(_file(package, part)) for part in ("prelude", name))
+
+
+@cache
+def _operation_of(package: str, name: str) -> str:
+    return f"{package.rpartition('.')[2]}.{name}"
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from midas.redis import Argument, Call, Script
@@ -43,7 +44,8 @@ class Calls:
     def add(self, additions: Sequence[Addition]) -> Call:
         """New tasks get in line."""
         known = _milliseconds(self._config.known_seconds)
-        name = os.urandom(8).hex()  # by which a repeated call is recognised
+        _, first, *_, is_given = additions[0]
+        name = os.urandom(8).hex() if is_given else first  # by which a repeated call is recognised
         return self._call("add", self._config.max_waiting, known, name, *_flat(additions))
 
     def take(self, reader: str, slots: int, more: int, *, takes_risk: bool) -> Call:
@@ -111,9 +113,12 @@ class Calls:
     def _call(self, script: str, *arguments: Argument, results: Sequence[str] = ()) -> Call:
         now = "" if self._clock is None else str(round(self._clock() * 1000))
         keys = self._keys.with_results(results) if results else self._keys.places
-        return Call(
-            Script("midas.queue.streams", script), keys, (now, self._config.consumer_group, *arguments)
-        )
+        return Call(_script(script), keys, (now, self._config.consumer_group, *arguments))
+
+
+@cache
+def _script(name: str) -> Script:
+    return Script("midas.queue.streams", name)
 
 
 def _milliseconds(seconds: float) -> int:
