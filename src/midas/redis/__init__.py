@@ -14,6 +14,7 @@ from midas.redis.durability import Durability
 from midas.redis.duties import LEASE_SECONDS, Duty, perform
 from midas.redis.errors import NotDurable, UnsafeServer
 from midas.redis.lease import LeaseThread
+from midas.redis.lines import most_kept
 from midas.redis.scripts import Argument, Call, Script
 from midas.redis.sender import Sender
 from midas.redis.server import check_server
@@ -38,6 +39,7 @@ __all__ = [
     "connect",
     "connect_from_thread",
     "end",
+    "most_kept",
     "perform",
     "place_of",
     "pool_state",

@@ -188,7 +188,7 @@ class Availability:
             self._failures += 1
             changed = self._failures == 1
         self._telemetry.redis.connection_error()
-        unavailable = QueueUnavailable(self._place, reason_of(error))
+        unavailable = QueueUnavailable(self._place, reason_of(error), *_advice_on(error))
         if changed:
             self._log(self._telemetry.log.warning, "redis.lost", message=str(unavailable))
         return unavailable
@@ -216,6 +216,12 @@ class Availability:
 
 def _is_refusal(text: str) -> bool:
     return text.startswith(_REFUSALS) or any(sign in text for sign in _REFUSED_IN_SCRIPT)
+
+
+def _advice_on(error: BaseException) -> tuple[str, ...]:
+    if isinstance(error, OutOfMemoryError) or "-OOM " in str(error):
+        return ("give it more maxmemory, or let the workers empty its queues",)
+    return ()
 
 
 def reason_of(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from redis.asyncio.lock import Lock
-from redis.exceptions import LockError
+from redis.exceptions import LockError, OutOfMemoryError
 
 from midas.errors import MidasError, QueueUnavailable
 
@@ -82,8 +82,13 @@ async def _return_of(redis: Redis, availability: Availability) -> None:
 
 async def _perform_once(duty: Duty, redis: Redis, availability: Availability) -> None:
     lease = Lock(redis, duty.lease, timeout=duty.lease_seconds, blocking=False)
-    if not await availability.ask("worker.lease", lease.acquire, within=_ANSWER_SECONDS):
-        return
+    try:
+        if not await availability.ask("worker.lease", lease.acquire, within=_ANSWER_SECONDS):
+            return
+    except QueueUnavailable as error:
+        if not isinstance(error.__cause__, OutOfMemoryError):
+            raise
+        # No room for a lease: then all do it. What frees memory must not wait until there is some.
     try:
         await duty.action()
     finally:

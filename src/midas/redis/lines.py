@@ -26,6 +26,11 @@ _SHARE_KEPT: Final = 4
 """A fourth of the pool's connections may be kept: subscriptions and others need some, too."""
 
 
+def most_kept(max_connections: int) -> int:
+    """How many of a pool's connections the lines keep at most, 1 or more."""
+    return max(1, max_connections // _SHARE_KEPT)
+
+
 class Lines:
     """A client's connections, kept by whoever calls often.
 
@@ -36,7 +41,7 @@ class Lines:
     def __init__(self, client: Redis) -> None:
         self._pool = client.connection_pool
         self._retry = client.get_retry() or Retry(NoBackoff(), 0)
-        self._most = max(1, self._pool.max_connections // _SHARE_KEPT)
+        self._most = most_kept(self._pool.max_connections)
         self._idle: list[AbstractConnection] = []
         self._timeout: float | None = None
 

@@ -10,7 +10,7 @@ import pytest
 from midas.demo.servers import RedisServer
 from midas.errors import StatementError
 from midas.queue import AITaskQueue
-from midas.redis import connect
+from midas.redis import Availability, connect
 from midas.redis.cancellation import end
 from midas.redis.duties import Duty, perform
 
@@ -41,6 +41,21 @@ async def test_a_duty_is_done_by_one_process_at_a_time(redis, queue, telemetry, 
     async with performed(*(perform(duty, redis, queue.availability, telemetry) for _ in range(4))):
         await until(lambda: times >= 30)
     assert most == 1
+
+
+async def test_a_duty_is_done_though_there_is_no_memory_for_a_lease(tmp_path, telemetry, until):
+    """A Redis that is full refuses the lease; what empties it is done nevertheless."""
+    done = asyncio.Event()
+
+    async def work():
+        done.set()
+
+    with RedisServer(tmp_path / "redis") as server:
+        async with connect(server.url) as client:
+            await client.config_set("maxmemory", 1)
+            availability = Availability(client, telemetry)
+            async with performed(perform(Duty("work", 0.01, "lease", work), client, availability, telemetry)):
+                await asyncio.wait_for(done.wait(), 30)
 
 
 async def test_a_held_lease_keeps_others_away(redis, queue, telemetry, until, metric):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from botmetry import Telemetry
-    from midas.queue.streams.calls import Addition, Calls, Clock
+    from midas.queue.streams.additions import Addition
+    from midas.queue.streams.calls import Calls, Clock
     from midas.queue.streams.config import TaskQueueConfig
     from midas.redis import Call, Sender
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from midas.queue.errors import InvalidTask
 from midas.queue.streams.config import MOST_RETRIES
@@ -12,9 +12,12 @@ from midas.queue.streams.task import check_unique_key, make_id, stream_of
 from midas.queue.tasks import check_id, check_type, milliseconds
 
 if TYPE_CHECKING:
-    from midas.queue.streams.calls import Addition, Clock
+    from midas.queue.streams.calls import Clock
     from midas.queue.streams.config import TaskQueueConfig
     from midas.queue.streams.task import NewTask
+
+Addition: TypeAlias = tuple[int, str, bytes, bytes, int, str, int]
+"""One new task, as ``add.lua`` reads it."""
 
 
 def addition_of(

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from midas.redis import Argument, Call, Script
 
 if TYPE_CHECKING:
+    from midas.queue.streams.additions import Addition
     from midas.queue.streams.config import TaskQueueConfig
     from midas.queue.streams.keys import StreamKeys
     from midas.queue.streams.settling import Settling
 
 Clock: TypeAlias = Callable[[], float]
-Settlement: TypeAlias = tuple[str, int, str, str, str, str, bytes | str, bytes | int, str]
-"""What becomes of one delivery, as ``settle.lua`` reads it."""
-Addition: TypeAlias = tuple[int, str, bytes, bytes, int, str, int]
-"""One new task, as ``add.lua`` reads it."""
 
 
 class Calls:

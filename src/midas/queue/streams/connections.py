@@ -1,7 +1,7 @@
 """How many connections to Redis a queue needs at least, so that nobody waits for one that nobody gives back.
 
 Some are held for good: by the subscriptions, and by a reader that waits for tasks. The lines over which scripts are
-sent keep a fourth of all (``midas.redis.lines``). What is left over is for everything else.
+sent keep some, too (``midas.redis.lines``). What is left over is for everything else.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from itertools import count
 from typing import Final
 
+from midas.redis import most_kept
+
 _FOR_THE_QUEUE: Final = 2
 """The subscription of those who wait for results, and one for whatever else there is to ask."""
 _FOR_A_READER: Final = 2
 """The take that waits for something to come, and the subscription that says what is not wanted any more."""
-_SHARE_KEPT: Final = 4
 
 
 class Connections:
@@ -54,4 +55,4 @@ class Connections:
 
 
 def _suffice(most: int, readers: int) -> bool:
-    return max(1, most // _SHARE_KEPT) + _FOR_THE_QUEUE + _FOR_A_READER * readers <= most
+    return most_kept(most) + _FOR_THE_QUEUE + _FOR_A_READER * readers <= most

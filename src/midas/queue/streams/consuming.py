@@ -23,8 +23,8 @@ from midas.queue.tasks import TaskStatus
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from midas.queue.streams.calls import Settlement
     from midas.queue.streams.queue import TaskQueue
+    from midas.queue.streams.settlements import Settlement
     from midas.queue.streams.task import StreamTask
 
 _LOOK_SECONDS: Final = 1.0

@@ -10,8 +10,8 @@ from midas.queue.streams import settlements
 from midas.queue.tasks import TaskStatus
 
 if TYPE_CHECKING:
-    from midas.queue.streams.calls import Settlement
     from midas.queue.streams.queue import TaskQueue
+    from midas.queue.streams.settlements import Settlement
     from midas.queue.streams.task import StreamTask
 
 _MOST_CHARACTERS: Final = 200

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from midas.queue.streams.calls import Settlement
     from midas.queue.streams.queue import TaskQueue
+    from midas.queue.streams.settlements import Settlement
     from midas.queue.streams.task import StreamTask
 
 _FIELDS: Final = 4

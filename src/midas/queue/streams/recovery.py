@@ -10,8 +10,8 @@ from midas.queue.streams.messages import unpack_head
 from midas.queue.streams.settling import Settling
 
 if TYPE_CHECKING:
-    from midas.queue.streams.calls import Settlement
     from midas.queue.streams.queue import TaskQueue
+    from midas.queue.streams.settlements import Settlement
 
 _AT_A_TIME: Final = 100
 _FIELDS: Final = 4

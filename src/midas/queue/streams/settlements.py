@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
@@ -11,10 +11,12 @@ from midas.queue.streams.messages import HISTORY_LENGTH, Note, pack_head, pack_n
 from midas.queue.tasks import TaskStatus
 
 if TYPE_CHECKING:
-    from midas.queue.streams.calls import Settlement
     from midas.queue.streams.config import TaskQueueConfig
     from midas.queue.streams.messages import Head
     from midas.queue.streams.task import StreamTask
+
+Settlement: TypeAlias = tuple[str, int, str, str, str, str, bytes | str, bytes | int, str]
+"""What becomes of one delivery, as ``settle.lua`` reads it."""
 
 _LONGEST_LINE: Final = 500
 _LONGEST_TEXT: Final = 20_000

@@ -15,8 +15,8 @@ from midas.queue.streams.settling import Settling
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from midas.queue.streams.calls import Settlement
     from midas.queue.streams.queue import TaskQueue
+    from midas.queue.streams.settlements import Settlement
     from midas.queue.streams.task import StreamTask
 
 _MOST_IN_A_CALL: Final = 256

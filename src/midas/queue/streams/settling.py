@@ -11,7 +11,7 @@ from midas.queue.streams.messages import pack_for_lua
 from midas.queue.tasks import TaskStatus
 
 if TYPE_CHECKING:
-    from midas.queue.streams.calls import Settlement
+    from midas.queue.streams.settlements import Settlement
     from midas.redis import Argument
 
 

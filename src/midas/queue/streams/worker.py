@@ -31,9 +31,9 @@ from midas.redis import cancellations, end
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from midas.queue.streams.calls import Settlement
     from midas.queue.streams.handlers import Bound, Handler
     from midas.queue.streams.queue import TaskQueue
+    from midas.queue.streams.settlements import Settlement
     from midas.queue.streams.task import StreamTask
 
 _AHEAD_SECONDS: Final = 0.1
