@@ -42,10 +42,11 @@ async def test_what_runs_is_finished_and_what_waits_is_given_back(queue):
 
 async def test_what_comes_in_the_moment_of_the_stop_goes_back_at_once(queue):
     """Tasks that are on their way to a worker that is told to stop wait for no run of it to end."""
-    release, begun = asyncio.Event(), asyncio.Event()
+    release, begun, waits = asyncio.Event(), asyncio.Event(), asyncio.Event()
     send = queue.send_when_woken
 
     async def hold_back(call, seconds):
+        waits.set()
         reply = await send(call, seconds)
         if len(reply) > 3:  # it holds a task
             worker.stop()
@@ -62,6 +63,7 @@ async def test_what_comes_in_the_moment_of_the_stop_goes_back_at_once(queue):
     async with at_work(worker):
         await begun.wait()
         queue.send_when_woken = hold_back
+        await waits.wait()
         task_id = await queue.add_task("t")
         await until(worker._stop.is_set)
         await until(lambda: _is_pending(queue, task_id))

@@ -158,6 +158,8 @@ class Worker:
                 self._looked_at = time.monotonic()
                 for task in tasks:
                     self._accept(task)
+                if tasks:
+                    await asyncio.sleep(0)  # they begin before anything is done about the next ones
                 may_be_more = len(tasks) >= sum(room) or self._reader.owes_a_slot
                 if until_empty and not tasks and len(self._runs) == self._lost() and await self._is_empty():
                     return

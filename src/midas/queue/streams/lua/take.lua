@@ -185,7 +185,10 @@ end
 -- What came back may have brought its worker down: it is held only where it starts at once. Where nothing does, because
 -- there always is something ahead, the worker is told, and holds nothing ahead until it has a free slot for it.
 local function read_priority(priority, most)
-  local got = read(priority + PRIORITIES, math.min(most, slots - held))
+  local back, got = priority + PRIORITIES, 0
+  if redis.call('XLEN', KEYS[back]) > 0 then -- which costs less than to read in vain
+    got = read(back, math.min(most, slots - held))
+  end
   return got + read(priority, most - got)
 end
 
