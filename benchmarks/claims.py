@@ -124,6 +124,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("queue: a task of a backlog / taskiq-redis streams", "drain:midas", "drain:taskiq", 1 / 8, "µs"),
     Claim("queue: a task of a backlog / dramatiq", "drain:midas", "drain:dramatiq", 1 / 8, "µs"),
     Claim("queue: four worker processes / one", "drain:midas_four", "drain:midas", 1 / 1.6, "µs"),
+    Claim(
+        "queue: four worker processes / one, tasks that compute 0.1 ms",
+        "drain:midas_four_working",
+        "drain:midas_working",
+        1 / 1.6,
+        "µs",
+    ),
     Claim("queue: add_tasks / taskiq's kiq", "enqueue:midas_many", "enqueue:taskiq", 0.10, "µs"),
     Claim("queue: add_tasks / dramatiq's send", "enqueue:midas_many", "enqueue:dramatiq", 0.10, "µs"),
     Claim("queue: add_tasks / streaq's enqueue", "enqueue:midas_many", "enqueue:streaq", 0.10, "µs"),

@@ -11,10 +11,10 @@ from queues.system import System, deadline, running, workers
 LOOK_SECONDS = 0.01
 
 
-async def fill(system: System, tasks: int) -> None:
-    """Add so many no-op tasks, in calls of at most 500."""
+async def fill(system: System, tasks: int, kind: str = "add_many") -> None:
+    """Add so many no-op tasks, or what else `kind` adds, in calls of at most 500."""
     for first in range(0, tasks, 500):
-        await system.add_many(min(500, tasks - first))
+        await getattr(system, kind)(min(500, tasks - first))
 
 
 async def rate_of_backlog(system: System, tasks: int) -> float:
@@ -32,12 +32,12 @@ async def rate_of_backlog(system: System, tasks: int) -> float:
     return seen / (perf_counter() - start)
 
 
-def _cost(name: str, tasks: int, processes: int = 1) -> float:
+def _cost(name: str, tasks: int, processes: int = 1, kind: str = "add_many") -> float:
     """Return the microseconds of a task."""
 
     async def main() -> float:
         async with running(name) as system:
-            await fill(system, tasks)
+            await fill(system, tasks, kind)
             assert await system.left() == tasks
             async with workers(system, processes):
                 rate = await rate_of_backlog(system, tasks)
@@ -55,6 +55,16 @@ def midas() -> float:
 def midas_four() -> float:
     """Ours, four worker processes."""
     return _cost("midas", 60_000, 4)
+
+
+def midas_working() -> float:
+    """Ours, tasks that compute for a tenth of a millisecond."""
+    return _cost("midas", 20_000, 1, "add_many_working")
+
+
+def midas_four_working() -> float:
+    """Ours, the same with four worker processes."""
+    return _cost("midas", 30_000, 4, "add_many_working")
 
 
 def taskiq() -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from time import monotonic_ns
+from time import monotonic_ns, thread_time_ns
 from typing import Any, Self
 
 import uvloop
@@ -29,6 +29,14 @@ def _queue() -> TaskQueue:
 
 async def noop(payload: dict[str, Any]) -> int:
     """Do nothing."""
+    return payload["user_id"] - 6
+
+
+async def working(payload: dict[str, Any]) -> int:
+    """Compute for a tenth of a millisecond, of this thread's own time."""
+    end = thread_time_ns() + 100_000
+    while thread_time_ns() < end:
+        pass
     return payload["user_id"] - 6
 
 
@@ -58,6 +66,10 @@ class Queue(System):
         """`add_tasks`."""
         await self._queue.add_tasks([NewTask("noop", PAYLOAD) for _ in range(count)])
 
+    async def add_many_working(self, count: int) -> None:
+        """`add_tasks`, of tasks that compute."""
+        await self._queue.add_tasks([NewTask("working", PAYLOAD) for _ in range(count)])
+
     async def add_stamped(self) -> None:
         """`add_task`."""
         await self._queue.add_task("stamped", {"added_ns": monotonic_ns()})
@@ -74,7 +86,7 @@ class Queue(System):
 
 async def _main() -> None:
     async with _queue() as queue:
-        worker = Worker(queue, {"noop": noop, "stamped": stamped}, concurrency=100)
+        worker = Worker(queue, {"noop": noop, "working": working, "stamped": stamped}, concurrency=100)
         os.kill(os.getpid(), signal.SIGSTOP)  # goes on when all are here
         await worker.run()
 
