@@ -31,8 +31,8 @@ def replicated(folder):
     with (
         server(folder / "master", "--repl-diskless-sync-delay", "0") as port,
         server(folder / "replica", "--replicaof", "127.0.0.1", str(port)) as replica_port,
-        redis.Redis(port=port) as master,
-        redis.Redis(port=replica_port) as replica,
+        redis.Redis("127.0.0.1", port) as master,
+        redis.Redis("127.0.0.1", replica_port) as replica,
     ):
         wait(lambda: replica.info("replication")["master_link_status"] == "up")
         yield f"redis://127.0.0.1:{port}", master, f"redis://127.0.0.1:{replica_port}", replica
