@@ -1,8 +1,7 @@
 """Whatever is away, people get an honest answer at once, the failure is counted, and the bot lives on."""
 
-from dataclasses import replace
-
 import asyncio
+from dataclasses import replace
 
 import asyncpg
 import pytest
