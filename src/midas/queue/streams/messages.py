@@ -15,6 +15,7 @@ from midas.queue.errors import InvalidTask, UnreadableTask
 
 VERSION: Final = 1
 _STR_8: Final = 256
+_ONLY_TEXT: Final = {str}
 HISTORY_LENGTH: Final = 10
 """Errors kept with a task: the first ones leave."""
 
@@ -91,7 +92,7 @@ def pack_body(task_type: str, payload: dict[str, Any], carrier: dict[str, str]) 
     Raises:
         InvalidTask: The payload holds something that MessagePack does not know, or is larger than ``MOST_BYTES``.
     """
-    if not isinstance(payload, dict) or not all(isinstance(name, str) for name in payload):
+    if not isinstance(payload, dict) or not _are_text(payload):
         raise InvalidTask(
             f"the payload of {task_type} cannot be sent: it is no dict with strings as its keys"
         )
@@ -167,6 +168,11 @@ def unpack_outcome(data: bytes) -> tuple[Outcome, Any]:
         return outcome, msgspec.msgpack.decode(encoded) if encoded else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableTask(f"the outcome cannot be decoded: {error}") from error
+
+
+def _are_text(names: Iterable[object]) -> bool:
+    kinds = set(map(type, names))
+    return kinds <= _ONLY_TEXT or all(issubclass(kind, str) for kind in kinds)
 
 
 def _as_text(data: bytes) -> msgspec.Raw:
