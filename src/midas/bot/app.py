@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from aiogram import Dispatcher
@@ -31,6 +30,7 @@ from midas.bot.routers import (
 )
 from midas.bot.telegram import PATIENCE, POLLING_SECONDS, Polling, introduce, open_bot
 from midas.redis.cancellation import end
+from midas.signals import stopped_by_signals
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -42,7 +42,6 @@ MOST_UPDATES: Final = 100
 """Handled at once; each takes milliseconds, so a hundred is a flood, and the rest waits at Telegram."""
 _CHATTERING: Final = ("aiogram.event", "ofxtools")
 """They write a line for each update and several for each statement."""
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 async def run_bot(
@@ -64,7 +63,7 @@ async def run_bot(
     ready, stop = ready or asyncio.Event(), stop or asyncio.Event()
     telemetry = Telemetry(service="midas-bot", log=settings.log)
     try:
-        with _stopped_by_signals(stop), _logged(telemetry):
+        with stopped_by_signals(stop, stop.set), _logged(telemetry):
             async with AsyncExitStack() as stack:
                 polling = Polling()
                 bot = await stack.enter_async_context(open_bot(settings, polling))
@@ -166,19 +165,3 @@ def _logged(telemetry: Telemetry) -> Iterator[None]:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
         undo()
-
-
-@contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Have SIGTERM and SIGINT set `stop`, where signals can be had: in the main thread."""
-    loop = asyncio.get_running_loop()
-    installed = []
-    for number in _SIGNALS:
-        with suppress(ValueError, RuntimeError, NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
-            installed.append(number)
-    try:
-        yield
-    finally:
-        for number in installed:
-            loop.remove_signal_handler(number)

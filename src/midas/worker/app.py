@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from midas.queue import AITaskQueue, LeaseKeeper
 from midas.redis import check_server, connect, connect_from_thread, pool_state
 from midas.redis.cancellation import end
 from midas.redis.duties import Duty, perform
+from midas.signals import stopped_by_signals
 from midas.store import open_store
 from midas.sync import CardTransfers, StatementImports, SyncService
 from midas.worker.consumer import Consumer
@@ -51,7 +51,6 @@ _IMPORT_SECONDS: Final = 3600.0
 _FILE_SECONDS: Final = 30 * 86_400.0
 """A file whose import stands still waits so long for a person; after that, keeping it would be hoarding."""
 _PING_SECONDS: Final = 1.0
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 async def run_worker(
@@ -88,7 +87,7 @@ async def run_worker(
     ready, stop, hurry = ready or asyncio.Event(), stop or asyncio.Event(), asyncio.Event()
     telemetry = Telemetry(service="midas-worker", log=settings.log)
     try:
-        with telemetry.context(worker_id=worker_id), _stopped_by_signals(stop, hurry):
+        with telemetry.context(worker_id=worker_id), stopped_by_signals(stop, hurry.set):
             async with AsyncExitStack() as stack:
                 # Before the server: whoever asks early is told that we are not ready.
                 telemetry.add_check("consumer", _not_started)
@@ -261,23 +260,3 @@ async def _ping(queue: AITaskQueue, redis: Redis) -> None:
     # redis-py types the reply for sync and async at once.
     ping = cast("Callable[[], Awaitable[Any]]", redis.ping)
     await queue.availability.ask("", ping, within=_PING_SECONDS)
-
-
-@contextmanager
-def _stopped_by_signals(stop: asyncio.Event, hurry: asyncio.Event) -> Iterator[None]:
-    """Have SIGTERM and SIGINT set `stop`, and the second of them `hurry`, where signals can be had."""
-    loop = asyncio.get_running_loop()
-
-    def told() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    installed = []
-    for number in _SIGNALS:
-        with suppress(ValueError, RuntimeError, NotImplementedError):
-            loop.add_signal_handler(number, told)
-            installed.append(number)
-    try:
-        yield
-    finally:
-        for number in installed:
-            loop.remove_signal_handler(number)

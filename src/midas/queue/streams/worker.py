@@ -23,10 +23,10 @@ from midas.queue.streams.deadlines import Deadlines
 from midas.queue.streams.failures import buried, failed
 from midas.queue.streams.handlers import bind
 from midas.queue.streams.reader import Reader
-from midas.queue.streams.signals import stopped_by_signals
 from midas.queue.streams.strays import Strays
 from midas.queue.tasks import TaskStatus
 from midas.redis import cancellations, end
+from midas.signals import stopped_by_signals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

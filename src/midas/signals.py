@@ -1,4 +1,4 @@
-"""Has SIGTERM and SIGINT stop a worker, and the second of them hurry it."""
+"""Has SIGTERM and SIGINT stop a process in good order, and the second of them hurry it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def stopped_by_signals(stop: asyncio.Event, hurry: Callable[[], None]) -> Iterator[None]:
+def stopped_by_signals(stop: asyncio.Event, hurry: Callable[[], object]) -> Iterator[None]:
     """Have SIGTERM and SIGINT set `stop`, and the second of them call `hurry`, where signals can be had."""
     loop = asyncio.get_running_loop()
 
