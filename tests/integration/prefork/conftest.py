@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
@@ -17,22 +13,9 @@ import pytest
 
 from botmetry import LogSettings, Telemetry
 
+from ...untraced import fork  # noqa: TID252 -- the tests are no package on any path
+
 DEADLINE_SECONDS = 60.0
-
-
-@contextmanager
-def untraced() -> Iterator[None]:
-    """Fork out of the sight of coverage.py.
-
-    It takes a lock at each call of ours, in every thread, and does not renew it in a child: one forked while another
-    thread holds it waits for ever, in the first call of ours that it makes.
-    """
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    try:
-        yield
-    finally:
-        sys.settrace(tracer)
 
 
 class Child:
@@ -40,19 +23,12 @@ class Child:
 
     def __init__(self, body: Callable[[Connection], None]) -> None:
         self.pipe, theirs = Pipe()
-        with untraced():
-            self.pid = os.fork()
-            if self.pid == 0:
-                status = 1
-                threading.settrace(None)
-                try:
-                    self.pipe.close()
-                    body(theirs)
-                    status = 0
-                except BaseException:
-                    traceback.print_exc()
-                finally:
-                    os._exit(status)
+
+        def live() -> None:
+            self.pipe.close()
+            body(theirs)
+
+        self.pid = fork(live)
         theirs.close()
         self.ended = False
 
@@ -82,11 +58,11 @@ def forked():
     """Fork a child that does `body(pipe)`; what is left is killed at the end."""
     children: list[Child] = []
 
-    def fork(body: Callable[[Connection], None]) -> Child:
+    def make(body: Callable[[Connection], None]) -> Child:
         children.append(Child(body))
         return children[-1]
 
-    yield fork
+    yield make
     for child in children:
         if not child.ended:
             child.kill()

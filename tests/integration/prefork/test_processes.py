@@ -10,11 +10,14 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from botmetry import LogSettings, Telemetry
+
+from ...untraced import fork  # noqa: TID252 -- the tests are no package on any path
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -140,13 +143,13 @@ def test_short_lived_children_leave_their_counts_and_nothing_else(telemetry, lin
     folder = telemetry._processes._folder.path
     sizes = []
     most = 0
+
+    def live(number):
+        counter.inc()
+        telemetry.bot.user_seen(number % 10)
+
     for number in range(1, 301):
-        pid = os.fork()
-        if pid == 0:
-            counter.inc()
-            telemetry.bot.user_seen(number % 10)
-            os._exit(0)
-        os.waitpid(pid, 0)
+        os.waitpid(fork(partial(live, number)), 0)
         most = max(most, len(list(folder.iterdir())))
         if number % 30 == 0 and number > 150:  # nobody scrapes before
             assert lines(telemetry)['done_total{task="a"}'] == f"{number}.0"
@@ -402,11 +405,13 @@ def test_a_child_that_was_forked_without_python_knowing_is_found_out(telemetry, 
     """At its next new series it gets a file of its own, and the error says what to set."""
     counter = telemetry.counter("done_total", "Done.", ["task"])
     counter.labels("a").inc()
-    pid = ctypes.CDLL(None).fork()
-    if pid == 0:
+
+    def live():
         counter.labels("b").inc(2)
         counter.labels("a").inc(4)
-        os._exit(0)
+
+    # PyDLL keeps the GIL: a child that another thread has taken it from waits for a thread that is not there.
+    pid = fork(live, ctypes.PyDLL(None).fork)
     assert os.waitpid(pid, 0)[1] == 0
     shown = lines(telemetry)
     assert (shown['done_total{task="a"}'], shown['done_total{task="b"}']) == ("5.0", "2.0")

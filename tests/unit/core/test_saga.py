@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from botmetry import LogSettings, Telemetry
 from botmetry.telemetry.saga import SagaCensus
+
+from ...untraced import fork  # noqa: TID252 -- the tests are no package on any path
 
 
 @pytest.fixture(name="telemetry")
@@ -171,17 +174,16 @@ def test_the_life_of_a_saga_can_be_read_in_the_log(telemetry, tmp_path):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_saga_of_a_forked_process_is_in_progress_until_that_ends(tmp_path):
     """With prefork whoever is scraped shows the sagas of all processes that live."""
-    import os  # noqa: PLC0415 - of this test alone
-
     telemetry = Telemetry("shop-bot", prefork=True, log=LogSettings(output="none"))
     telemetry.saga.started("purchase")
     ready, stop = os.pipe(), os.pipe()
-    pid = os.fork()
-    if pid == 0:
+
+    def live():
         telemetry.saga.started("purchase")
         os.write(ready[1], b".")
         os.read(stop[0], 1)
-        os._exit(0)
+
+    pid = fork(live)
     os.read(ready[0], 1)
     during = samples(telemetry, "saga_in_progress")
     os.write(stop[1], b".")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dis
 import gc
 import math
-import signal
 import sys
 import threading
 from decimal import Decimal
@@ -24,6 +23,8 @@ from botmetry.metrics.prefork.series import (
     SharedGauge,
     SharedHistogram,
 )
+
+from ...untraced import interrupted_by  # noqa: TID252 -- the tests are no package on any path
 
 PREEMPTED = (
     "CALL",
@@ -113,27 +114,21 @@ def test_signal_handlers_that_count_lose_nothing(one):
     """A handler counts in series that exist and in new ones, in the middle of whatever it interrupts."""
     fired = 0
 
-    def handler(*_):
+    def handler():
         nonlocal fired
         fired += 1
         one.counter.labels("a").inc()
         one.histogram.labels("a").observe(0.5)
         one.counter.labels(str(fired)).inc()
-        signal.setitimer(signal.ITIMER_REAL, 0.0005)
 
-    before = signal.signal(signal.SIGALRM, handler)
     counter, histogram = one.counter.labels("a"), one.histogram.labels("a")
     added = 0
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.0005)
+    with interrupted_by(handler):
         while fired < 200:
             counter.inc()
             histogram.observe(0.5)
             one.histogram.labels(str(added)).observe(1) if added < 500 else None
             added += 1
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     lines = one.lines()
     assert lines['done_total{task="a"}'] == f"{added + fired}.0"
     assert lines['wait_seconds_count{task="a"}'] == str(added + fired)
