@@ -65,16 +65,17 @@ async def test_a_waiter_is_woken_by_the_result(live_queue, redis):
     assert await _evalsha_calls(redis) - before <= 3  # looked, ended, looked
 
 
-async def test_many_waiters_share_one_subscription(live_queue, redis):
+async def test_many_waiters_share_one_subscription(live_queue, redis_url):
     """A thousand waiters in one process need one connection more, and all get their own result."""
-    ids = [await live_queue.enqueue_task("t", {"n": n}) for n in range(1000)]
-    waiting = [asyncio.create_task(live_queue.get_result(task_id, timeout=30)) for task_id in ids]
-    await until(lambda: _is(_subscribers(redis), 1))
-    for _ in ids:
-        task = await live_queue.dequeue_task("w")
-        await live_queue.store_result(task, {"n": task.payload["n"]})
-    assert [result["n"] for result in await asyncio.gather(*waiting)] == list(range(1000))
-    assert await _subscribers(redis) == 1
+    ids = [await live_queue.enqueue_task("t", {"n": n}, max_wait=300) for n in range(1000)]
+    waiting = [asyncio.create_task(live_queue.get_result(task_id, timeout=300)) for task_id in ids]
+    async with connect(redis_url) as beside:  # a thousand stand in line for the queue's connections
+        await until(lambda: _is(_subscribers(beside), 1))
+        for _ in ids:
+            task = await live_queue.dequeue_task("w")
+            await live_queue.store_result(task, {"n": task.payload["n"]})
+        assert [result["n"] for result in await asyncio.gather(*waiting)] == list(range(1000))
+        assert await _subscribers(beside) == 1
 
 
 async def test_no_result_is_missed_between_looking_and_waiting(live_queue):
