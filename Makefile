@@ -29,7 +29,7 @@ demo: $(VENV)/.demo system ## Start midas under botmetry: servers, bot, workers,
 	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(SEED),--seed=$(SEED)) $(if $(SPEED),--speed=$(SPEED))
 
 test: $(VENV)/.dev system ## Run all tests (JOBS=3 at once, TESTS=path for some).
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(if $(TESTS),$(TESTS),--cov --cov-report=term:skip-covered --cov-fail-under=85)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(if $(TESTS),$(TESTS),--cov --cov-report=term:skip-covered --cov-fail-under=85)
 
 bench: $(VENV)/.bench ## Measure every claim beside its peers (RUNS=7 interleaved runs, ONLY=text to choose).
 	@cd benchmarks && ../$(BIN)/python run.py --runs $(RUNS) $(if $(ONLY),--only '$(ONLY)')
