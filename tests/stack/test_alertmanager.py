@@ -1,7 +1,6 @@
 """Alertmanager: the right people, once, and nothing that another alert already says."""
 
 import json
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from botmetry.stack.checks.programs import check_with_amtool
 from botmetry.stack.files import StackFiles
 from botmetry.stack.native import alertmanager_command, render_native
 
+from .ports import free_ports
 from .waiting import wait_for
 
 SECRETS = {
@@ -260,19 +260,17 @@ def _has_settled(url: str, name: str, inhibited: bool) -> bool:
 @contextmanager
 def _running(config: Path, folder: Path) -> Iterator[str]:
     folder.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     with (folder / "output.log").open("w") as output:
         command = alertmanager_command(config, folder / "data", port)
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_for(lambda: urllib.request.urlopen(f"{url}/-/ready", timeout=5).status == 200)
+        wait_for(lambda: urllib.request.urlopen(f"{url}/-/ready", timeout=30).status == 200)
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 def _alert(labels: tuple[str, ...], **more: str) -> dict[str, Any]:
@@ -284,11 +282,11 @@ def _post(url: str, alerts: list[dict[str, Any]]) -> None:
     request = urllib.request.Request(
         f"{url}/api/v2/alerts", json.dumps(alerts).encode(), {"Content-Type": "application/json"}
     )
-    urllib.request.urlopen(request, timeout=5).close()
+    urllib.request.urlopen(request, timeout=30).close()
 
 
 def _listed(url: str, count: int) -> list[dict[str, Any]] | None:
-    with urllib.request.urlopen(f"{url}/api/v2/alerts", timeout=5) as answer:
+    with urllib.request.urlopen(f"{url}/api/v2/alerts", timeout=30) as answer:
         alerts: list[dict[str, Any]] = json.load(answer)
     processed = [alert for alert in alerts if alert["status"]["state"] != "unprocessed"]
     return processed if len(processed) == count else None

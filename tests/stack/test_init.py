@@ -31,10 +31,13 @@ from botmetry.stack.files import StackFiles
 from botmetry.stack.init import initialise, shipped
 from botmetry.stack.services import Service
 
+from .ports import free_ports
 from .waiting import wait_for
 
 _DEADLINE_SECONDS = 60.0
 _FIVE_MINUTES_SECONDS = 300.0
+# Some rules are evaluated once a minute, at any moment of it.
+_RUNS_SECONDS = 240.0
 _PARTS = ("prometheus", "alertmanager", "loki", "promtail", "alloy", "grafana")
 _BIN = Path(sys.executable).parent
 _ENVIRON = {**os.environ, "PATH": f"{_BIN}:{os.environ['PATH']}"}
@@ -44,7 +47,7 @@ def test_five_minutes(files: StackFiles, tmp_path: Path, program: Callable[[str]
     """Following the README to the letter, a bot of twenty lines gets metrics, alerts, logs and a clean check."""
     program("prometheus")
     began = time.monotonic()
-    ports = _free_ports(2 + len(_PARTS))
+    ports = free_ports(2 + len(_PARTS))
     section = _section(files).replace("8000", str(ports[0])).replace("8080", str(ports[1]))
     (install, init), (bot, order, up) = (block.splitlines() for block in _blocks(section, "sh"))
     (source,) = _blocks(section, "python")
@@ -59,7 +62,7 @@ def test_five_minutes(files: StackFiles, tmp_path: Path, program: Callable[[str]
     with _running(bot.removesuffix(" &"), tmp_path):
         wait_for(lambda: _listens(ports[1]))
         assert _shell(order, tmp_path).stdout == "Thank you!"
-        with _running(f"{up} --native --duration {_DEADLINE_SECONDS:.0f} {places}", tmp_path) as stack:
+        with _running(f"{up} --native --duration {_RUNS_SECONDS:.0f} {places}", tmp_path) as stack:
             target = wait_for(lambda: _target(prometheus, "shop-bot"))
             assert target["scrapeUrl"] == f"http://127.0.0.1:{ports[0]}/metrics"
             (orders,) = wait_for(lambda: _query(prometheus, 'shop_orders_total{band="small"}'))
@@ -387,7 +390,7 @@ def _running(line: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def _stopped(process: subprocess.Popen[str]) -> str:
@@ -395,7 +398,7 @@ def _stopped(process: subprocess.Popen[str]) -> str:
     children = psutil.Process(process.pid).children(recursive=True)
     assert children
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert [child for child in children if child.is_running()] == []
     return said
@@ -420,7 +423,7 @@ def _on_a_terminal(arguments: list[str], answers: list[str]) -> tuple[str, int]:
         pass  # the other end of a terminal is gone: that is how its end of file is told
     finally:
         os.close(ours)
-    return said.decode(), process.wait(timeout=20)
+    return said.decode(), process.wait(timeout=60)
 
 
 def _target(url: str, service: str) -> dict[str, Any] | None:
@@ -439,23 +442,13 @@ def _evaluated(url: str) -> list[dict[str, Any]] | None:
 
 
 def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         return json.load(answer)
 
 
 def _listens(port: int) -> bool:
     with socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def _yaml(path: Path) -> Any:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -20,6 +19,7 @@ from botmetry.stack.files import StackFiles, find_stack
 from botmetry.stack.native import NativeStack, alertmanager_command, prometheus_command, render_native
 from botmetry.stack.pace import Pace
 
+from .ports import free_ports
 from .waiting import wait_for
 
 
@@ -72,7 +72,7 @@ def test_a_folder_without_a_stack_falls_back_on_this_project(tmp_path: Path, fil
 def test_prometheus_runs_it(files: StackFiles, tmp_path: Path, program: Callable[[str], str]) -> None:
     """A real Prometheus loads the rendered files, evaluates the rules, serves runbooks, understands every panel."""
     program("prometheus")
-    port, nobody = _free_port(), _free_port()
+    port, nobody = free_ports(2)
     stack = render_native(
         tmp_path,
         targets={"midas-bot": [f"127.0.0.1:{nobody}"], "alertmanager": []},
@@ -83,9 +83,8 @@ def test_prometheus_runs_it(files: StackFiles, tmp_path: Path, program: Callable
     with _running_prometheus(stack, tmp_path, port, files):
         rules = wait_for(lambda: _evaluated(port))
         assert {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"} == {}
-        (alert,) = wait_for(lambda: _alerts(port, "TargetDown"))
-        assert alert["labels"]["service"] == "midas-bot"
-        with urllib.request.urlopen(alert["annotations"]["runbook_url"], timeout=5) as page:
+        (alert,) = wait_for(lambda: _alerts(port, "TargetDown", "midas-bot"))
+        with urllib.request.urlopen(alert["annotations"]["runbook_url"], timeout=30) as page:
             assert page.read().decode().startswith("# TargetDown")
         for query in _panel_queries(files):
             answer = _get(port, "/api/v1/query?" + urllib.parse.urlencode({"query": query}))
@@ -114,7 +113,7 @@ def _running_prometheus(stack: NativeStack, folder: Path, port: int, files: Stac
         yield
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 def _evaluated(port: int) -> list[dict[str, Any]] | None:
@@ -123,24 +122,17 @@ def _evaluated(port: int) -> list[dict[str, Any]] | None:
     return rules if rules and all(rule["health"] != "unknown" for rule in rules) else None
 
 
-def _alerts(port: int, name: str) -> list[dict[str, Any]]:
+def _alerts(port: int, name: str, service: str) -> list[dict[str, Any]]:
     return [
         alert
         for alert in _get(port, "/api/v1/alerts")["data"]["alerts"]
-        if alert["labels"]["alertname"] == name
+        if (alert["labels"]["alertname"], alert["labels"].get("service")) == (name, service)
     ]
 
 
 def _get(port: int, path: str) -> Any:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
         return json.load(answer)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_the_example_in_the_readme_runs(

@@ -21,7 +21,9 @@ from botmetry.stack.init import initialise
 from botmetry.stack.parts import Place, log_folder, native_parts
 from botmetry.stack.services import Service, read_watched
 
-_DEADLINE_SECONDS = 60.0
+from .ports import free_ports
+
+_DEADLINE_SECONDS = 120.0
 _PARTS = ("prometheus", "alertmanager", "loki", "promtail", "alloy", "grafana")
 
 # Stands for docker, which no test can have: answers as `docker compose` does, and notes what it was asked.
@@ -45,13 +47,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ports() -> dict[str, int]:
-    probes = {part: socket.socket() for part in _PARTS}
-    for probe in probes.values():
-        probe.bind(("127.0.0.1", 0))
-    found = {part: probe.getsockname()[1] for part, probe in probes.items()}
-    for probe in probes.values():
-        probe.close()
-    return found
+    return dict(zip(_PARTS, free_ports(len(_PARTS)), strict=True))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-_DEADLINE_SECONDS = 60.0
+_DEADLINE_SECONDS = 120.0
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:

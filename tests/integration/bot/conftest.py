@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from midas.bot.routers.statements import READING_SECONDS
 from midas.bot.routers.transfers import MOVING_SECONDS
 from midas.confirmations import ConfirmationService
 from midas.demo.internet import InternetOptions, serve_internet
+from midas.demo.ports import free_port
 from midas.queue import AITaskQueue
 from midas.redis import connect
 from midas.settings import Settings
@@ -33,12 +33,6 @@ from .relay import relay
 TOKEN = "123456:abcdefghijklmnopqrstuvwxyz"
 API_KEY = "sk-local-model"
 DEADLINE_SECONDS = 180.0  # of conditions that hold within a second on a machine that has nothing else to do
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 _WAITS = {
@@ -85,7 +79,7 @@ def settings(postgres_url, redis_url, internet, tmp_path):
         telegram_api_url=internet.url,
         deepseek_api_key=API_KEY,
         llm_base_url=f"{internet.url}/v1",
-        bot_metrics_port=_free_port(),
+        bot_metrics_port=free_port(),
         log_output=str(tmp_path / "bot.jsonl"),
     )
 
@@ -184,7 +178,7 @@ def person(internet):
 @pytest.fixture
 def other_settings(settings):
     """Settings of a second bot process: the same but for its port."""
-    return replace(settings, bot_metrics_port=_free_port())
+    return replace(settings, bot_metrics_port=free_port())
 
 
 class Workshop:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 
+from midas.demo.ports import free_port
+
 
 class Relay:
     """Forwards a TCP port to another."""
@@ -15,13 +17,12 @@ class Relay:
         self._links = set()
         self._open = asyncio.Event()
         self._open.set()
-        self.port = 0
+        self.port = free_port()  # no ephemeral one: it is needed a second time
 
     async def plug_in(self):
-        """Listen, on the same port as before if there was one."""
+        """Listen, each time on the same port."""
         self._open.set()
         self._server = await asyncio.start_server(self._link, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def pull_out(self):
         """Refuse connections and cut those that exist."""

@@ -8,8 +8,9 @@ import pytest
 
 from midas.bot.apologies import QUEUE_AWAY, STORE_AWAY, TOO_SLOW
 from midas.demo.internet import Failure, InternetOptions, serve_internet
+from midas.demo.ports import free_port
 
-from .conftest import TOKEN, Person, metric, running_bot, through
+from .conftest import DEADLINE_SECONDS, TOKEN, Person, metric, running_bot, through
 from .test_statements import STATEMENT
 
 BROKEN = Failure(500, "Internal Server Error")
@@ -130,7 +131,7 @@ async def test_a_messenger_that_stays_broken_costs_one_answer(bot, person, inter
     """After three refused attempts the answer is lost and counted; the next one arrives."""
     internet.faults.fail_next("sendMessage", BROKEN, times=3)
     person.account.write("/help")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not await metric(settings, "bot_errors_total", error_type="TelegramServerError"):
             await asyncio.sleep(0.01)
     assert "Hello Ada" in (await person.says("/start")).text
@@ -148,8 +149,8 @@ async def test_a_refused_answer_is_an_error_of_its_command(bot, person, internet
 
 async def test_the_messenger_goes_away_and_comes_back(settings, postgres_url, redis_url):
     """The bot outlives an absence of Telegram and answers what is written afterwards."""
-    async with serve_internet(InternetOptions(token=TOKEN, users=0)) as first:
-        port = first.port
+    port = free_port()
+    async with serve_internet(InternetOptions(token=TOKEN, users=0, port=port)) as first:
         starting = running_bot(replace(settings, telegram_api_url=first.url))
         task = await starting.__aenter__()
         assert "What I can do" in (await Person(first.account(7)).says("/help")).text

@@ -16,16 +16,11 @@ import pytest
 
 from midas.bot import run_bot
 from midas.bot.deliveries import MOST_PROMISES
+from midas.demo.ports import free_port
 from midas.errors import QueueUnavailable, SettingsError, StoreUnavailable
 
 from .conftest import DEADLINE_SECONDS, TOKEN, Person, metric, running_bot
 from .test_statements import STATEMENT
-
-
-def _closed_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def test_a_wrong_token_is_one_clear_line(settings):
@@ -45,13 +40,13 @@ async def test_missing_and_impossible_settings_are_named(settings):
         ({"telegram_token": "nonsense"}, SettingsError, "TELEGRAM_BOT_TOKEN: must look like"),
         ({"database_url": ""}, SettingsError, "DATABASE_URL: is not set"),
         (
-            {"database_url": f"postgresql://x@127.0.0.1:{_closed_port()}/x"},
+            {"database_url": f"postgresql://x@127.0.0.1:{free_port()}/x"},
             StoreUnavailable,
             "PostgreSQL at 127.0.0.1",
         ),
         ({"redis_url": ""}, SettingsError, "REDIS_URL: is not set"),
         ({"redis_url": "nonsense"}, SettingsError, "REDIS_URL: cannot be read"),
-        ({"redis_url": f"redis://127.0.0.1:{_closed_port()}/0"}, QueueUnavailable, "Redis at 127.0.0.1"),
+        ({"redis_url": f"redis://127.0.0.1:{free_port()}/0"}, QueueUnavailable, "Redis at 127.0.0.1"),
     ):
         with pytest.raises(error, match=words):
             await run_bot(replace(settings, **change))
@@ -70,7 +65,7 @@ async def test_a_taken_metrics_port_is_an_error_at_once(settings):
 async def test_it_waits_for_a_messenger_that_is_not_there_yet(settings):
     """Without Telegram the bot starts, is alive and not ready, and stops when told to."""
     ready, stop = asyncio.Event(), asyncio.Event()
-    away = replace(settings, telegram_api_url=f"http://127.0.0.1:{_closed_port()}")
+    away = replace(settings, telegram_api_url=f"http://127.0.0.1:{free_port()}")
     task = asyncio.create_task(run_bot(away, ready, stop))
     url = f"http://127.0.0.1:{settings.bot_metrics_port}"
     async with asyncio.timeout(DEADLINE_SECONDS), aiohttp.ClientSession() as session:
@@ -149,7 +144,7 @@ async def test_a_promise_outlives_the_process(settings, other_settings, person, 
     async with running_bot(other_settings):
         assert "Categorization of 3 payments finished" in (await person.sees("message")).text
         assert "What I can do" in (await person.says("/help")).text
-    third = replace(settings, bot_metrics_port=_closed_port())
+    third = replace(settings, bot_metrics_port=free_port())
     async with running_bot(third):
         assert "What I can do" in (await person.says("/help")).text
 

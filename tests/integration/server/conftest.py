@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -14,6 +13,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from botmetry import LogSettings, ServerSettings, Telemetry
 from botmetry.server import Serving
+
+HOLD_SECONDS = 60.0
 
 
 class SlowCollector:
@@ -26,7 +27,7 @@ class SlowCollector:
 
     def collect(self) -> Iterable[Metric]:
         self.collections += 1
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(HOLD_SECONDS)
         if self.error is not None:
             raise self.error
         yield GaugeMetricFamily("slow_things", "Things that take long to count.", value=7)
@@ -52,7 +53,7 @@ def _serving(telemetry):
     """Make a server on a free port, with other settings where a test asks for them."""
 
     def serving(**options) -> Serving:
-        return Serving(telemetry, replace(ServerSettings(port=0), **options))
+        return Serving(telemetry, ServerSettings(**{"port": 0, **options}))
 
     return serving
 

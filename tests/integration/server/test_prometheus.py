@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import signal
-import socket
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from contextlib import asynccontextmanager
 
@@ -16,17 +15,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from botmetry import LogSettings, Telemetry
 from botmetry.server import Serving
 from botmetry.settings import ServerSettings
+from midas.demo.ports import free_port
 
 
 def program(name):
     path = shutil.which(name)
     assert path, f"{name} is not on the PATH, so this cannot be tested; on Debian: apt install prometheus"
     return path
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 @asynccontextmanager
