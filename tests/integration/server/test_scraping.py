@@ -13,6 +13,10 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from botmetry.server.routes import Routes
+
+from .conftest import HOLD_SECONDS
+
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROMETHEUS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -110,7 +114,7 @@ async def test_rendering_does_not_stall_the_loop(http, serving, slow, eventually
         await eventually(lambda: slow.collections)
         started = time.perf_counter()
         assert (await get(http, server.url + "/healthz"))[0] == 200
-        assert time.perf_counter() - started < 1.0
+        assert time.perf_counter() - started < HOLD_SECONDS / 2  # and not when the collector gives up
         assert not scrape.done()
         slow.go_on.set()
         status, _, body = await scrape
@@ -119,13 +123,20 @@ async def test_rendering_does_not_stall_the_loop(http, serving, slow, eventually
     assert b"slow_things 7" in body
 
 
-async def test_simultaneous_scrapes_are_one_piece_of_work(http, serving, slow, eventually):
+async def test_simultaneous_scrapes_are_one_piece_of_work(http, serving, slow, eventually, monkeypatch):
     """Scrapes that arrive while one is under way are answered with it."""
+    arrived, answer = [], Routes._metrics
+
+    async def note(routes, request):
+        arrived.append(request)
+        return await answer(routes, request)
+
+    monkeypatch.setattr(Routes, "_metrics", note)
     async with serving() as server:
         scrapes = [asyncio.create_task(get(http, server.url + "/metrics"))]
         await eventually(lambda: slow.collections)
         scrapes += [asyncio.create_task(get(http, server.url + "/metrics")) for _ in range(3)]
-        assert (await get(http, server.url + "/healthz"))[0] == 200
+        await eventually(lambda: len(arrived) == 4)
         slow.go_on.set()
         answers = await asyncio.gather(*scrapes)
 

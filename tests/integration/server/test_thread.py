@@ -15,7 +15,7 @@ from botmetry.settings import ServerSettings
 
 
 def fetch(url):
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         return response.status, response.read()
 
 
@@ -77,6 +77,6 @@ def test_several_threads_may_close_it(telemetry):
     for closer in closers:
         closer.start()
     for closer in closers:
-        closer.join(10)
+        closer.join(60)
 
     assert not any(closer.is_alive() for closer in closers)

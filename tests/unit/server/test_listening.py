@@ -90,7 +90,9 @@ def test_a_key_with_a_password_is_refused_without_asking(tmp_path):
     """A password-protected key is an error, not a prompt on the terminal that nobody sees."""
     certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:secret", "-subj", "/CN=x"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    subprocess.run(
+        [*command, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=60
+    )
 
     with pytest.raises(ServerStartError, match="protected by a password"):
         tls_context(ServerSettings(tls_certificate=certificate, tls_key=key))
