@@ -21,6 +21,11 @@ from midas.redis import connect, connect_from_thread
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SOON_SECONDS = 8.0
+"""A second or two on an idle machine, and less than the ten for which a worker repeats what it has to say."""
+LONG = {"timeout": 600, "max_wait": 600}
+"""Of tasks whose own time is not what a test is about."""
+
 
 @pytest.fixture(name="server")
 def _server(tmp_path) -> Iterator[RedisServer]:
@@ -67,7 +72,7 @@ async def test_an_enqueue_without_redis_fails_soon_and_clearly(server, queue):
     began = time.monotonic()
     with pytest.raises(QueueUnavailable) as refused:
         await queue.enqueue_task("t", {})
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < SOON_SECONDS
     message = str(refused.value)
     assert message == (
         f"Redis at 127.0.0.1:{server.port}/0 is not available (Connection refused): start it or correct REDIS_URL"
@@ -83,7 +88,7 @@ async def test_an_enqueue_with_a_redis_that_stands_still_fails_soon(server, queu
         began = time.monotonic()
         with pytest.raises(QueueUnavailable, match="no answer in time"):
             await queue.enqueue_task("t", {}, task_id="x")
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < SOON_SECONDS
     finally:
         os.kill(server.pid, signal.SIGCONT)
     await queue.enqueue_task("t", {}, task_id="x")
@@ -101,10 +106,10 @@ async def test_a_wrong_password_is_said_and_not_shown(server, telemetry):
 
 async def test_worker_and_waiter_sit_out_an_outage(server, queue, telemetry, metric):
     """Who waits for a task or a result while Redis is away for two seconds gets it when it is back."""
-    earlier = await queue.enqueue_task("t", {})
+    earlier = await queue.enqueue_task("t", {}, **LONG)
     running = await queue.dequeue_task("w")
-    waiter = asyncio.create_task(queue.get_result(earlier, timeout=60))
-    worker = asyncio.create_task(queue.dequeue_task("w", wait_seconds=60))
+    waiter = asyncio.create_task(queue.get_result(earlier, timeout=120))
+    worker = asyncio.create_task(queue.dequeue_task("w", wait_seconds=120))
     await asyncio.to_thread(server.kill)
     await until(lambda: metric("redis_connection_errors_total") >= 4)
     assert not worker.done()
@@ -112,9 +117,9 @@ async def test_worker_and_waiter_sit_out_an_outage(server, queue, telemetry, met
 
     await asyncio.to_thread(server.start)
     later = await _insist(queue.enqueue_task, "t", {})
-    assert (await asyncio.wait_for(worker, 15)).id == later
+    assert (await asyncio.wait_for(worker, 60)).id == later
     await queue.store_result(running, {"n": 1})
-    assert await asyncio.wait_for(waiter, 15) == {"n": 1}
+    assert await asyncio.wait_for(waiter, 60) == {"n": 1}
 
 
 async def test_a_redis_that_refuses_writes_is_away(server, queue):
@@ -131,28 +136,28 @@ async def test_a_redis_that_refuses_writes_is_away(server, queue):
 
 async def test_waiting_for_a_result_can_begin_while_redis_is_away(server, queue):
     """get_result says that Redis is away when the caller's time is over, and gives the result if it returns before."""
-    task_id = await queue.enqueue_task("t", {})
+    task_id = await queue.enqueue_task("t", {}, **LONG)
     task = await queue.dequeue_task("w")
     await asyncio.to_thread(server.kill)
     with pytest.raises(QueueUnavailable):
         await queue.get_result(task_id, timeout=0.3)
-    waiter = asyncio.create_task(queue.get_result(task_id, timeout=60))
+    waiter = asyncio.create_task(queue.get_result(task_id, timeout=120))
     await until(lambda: not queue.availability.is_there)
     await asyncio.to_thread(server.start)
     await queue.store_result(task, {"n": 1})
-    assert await asyncio.wait_for(waiter, 15) == {"n": 1}
+    assert await asyncio.wait_for(waiter, 60) == {"n": 1}
 
 
 async def test_a_dead_subscription_is_noticed(server, queue, monkeypatch, metric):
     """A subscription over which nothing comes any more, not even a sign of life, is made anew."""
-    monkeypatch.setattr("midas.redis.subscription._SILENCE_SECONDS", 0.2)
-    task_id = await queue.enqueue_task("t", {}, timeout=60)
+    monkeypatch.setattr("midas.redis.subscription._SILENCE_SECONDS", 1.0)
+    task_id = await queue.enqueue_task("t", {}, **LONG)
     task = await queue.dequeue_task("w")
-    waiter = asyncio.create_task(queue.get_result(task_id, timeout=60))
+    waiter = asyncio.create_task(queue.get_result(task_id, timeout=120))
     async with connect(server.url) as client:
         # Through several silences with signs of life it is the same subscription.
         ids = set()
-        end = time.monotonic() + 1.5
+        end = time.monotonic() + 5.0
         while time.monotonic() < end:
             ids |= {client_["id"] for client_ in await client.client_list(_type="pubsub")}
         assert len(ids) == 1
@@ -162,12 +167,12 @@ async def test_a_dead_subscription_is_noticed(server, queue, monkeypatch, metric
     finally:
         os.kill(server.pid, signal.SIGCONT)
     await queue.store_result(task, {"n": 1})
-    assert await asyncio.wait_for(waiter, 15) == {"n": 1}
+    assert await asyncio.wait_for(waiter, 60) == {"n": 1}
 
 
 async def test_the_keeper_sits_out_an_outage(server, queue, metric):
     """Leases that lapsed while Redis was away are renewed before anybody takes the task, and it can be ended."""
-    await queue.enqueue_task("t", {}, timeout=60)
+    await queue.enqueue_task("t", {}, **LONG)
     task = await queue.dequeue_task("w")
     lost = []
     short = replace(task, lease_seconds=0.3)  # renews often; the lease in Redis stays 15 s
@@ -207,7 +212,7 @@ async def test_an_outage_is_two_lines_of_log_and_many_counts(server, tmp_path):
 
 async def _insist(call, *arguments):
     """Repeat a call until Redis is there."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await call(*arguments)

@@ -57,13 +57,13 @@ async def test_a_running_task_is_stopped(queue):
         await asyncio.Event().wait()
 
     running, in_thread = await queue.add_task("endless"), await queue.add_task("thread")
-    async with at_work(Worker(queue, {"endless": endless, "thread": lambda payload: release.wait(60)})):
+    async with at_work(Worker(queue, {"endless": endless, "thread": lambda payload: release.wait(120)})):
         await began.wait()
         await until(lambda: _in_flight(queue, 2))
         for task_id in (running, in_thread):
             assert await queue.cancel(task_id)
             with pytest.raises(TaskCancelled, match="cancelled while it ran"):
-                await queue.get_result(task_id, 10)
+                await queue.get_result(task_id, 60)
         release.set()
     await check_drained(queue)
 
@@ -84,7 +84,7 @@ async def test_a_cancellation_that_nobody_heard_is_found(make_queue):
             queue.keys.cancelled_ids, {task_id: 0}
         )  # as cancel.lua does it, without the message
         with pytest.raises(TaskCancelled):
-            await queue.get_result(task_id, 10)
+            await queue.get_result(task_id, 60)
     await check_drained(queue)
 
 
@@ -111,7 +111,7 @@ async def test_a_cancellation_is_heard_while_the_task_is_on_its_way(make_queue):
         await held_up.wait()
         assert await queue.cancel(task_id)
         with pytest.raises(TaskCancelled):
-            await queue.get_result(task_id, 10)
+            await queue.get_result(task_id, 60)
     await check_drained(queue)
 
 

@@ -64,8 +64,9 @@ async def test_a_rate_is_reached(make_queue):
     queue = await make_queue(limits={"mail": Limit(per_second=200.0)})
     begun = []
     await queue.add_tasks([NewTask("mail") for _ in range(200)])
+    came = time.monotonic()  # before the first: that one may be seen late, and the last not too early
     await run_all(queue, {"mail": lambda payload: begun.append(time.monotonic())})
-    assert 199 / 200 * 0.85 <= begun[-1] - begun[0] < 4
+    assert 199 / 200 * 0.95 <= begun[-1] - came < 10
     await check_drained(queue)
 
 
@@ -133,11 +134,11 @@ async def test_a_parked_task_remembers_since_when_it_waits(make_queue):
     """Time in the parking place counts for a task's expiry as time in line does."""
     queue = await make_queue(limits=ONE)
     release = asyncio.Event()
-    first, second = await queue.add_tasks([NewTask("ocr"), NewTask("ocr", expires=0.05)])
+    first, second = await queue.add_tasks([NewTask("ocr"), NewTask("ocr", expires=3)])
     async with at_work(Worker(queue, {"ocr": lambda payload: _wait(release)})):
         await until(lambda: _parked(queue, 1))
         entered = (await queue.redis.time())[0]
-        await until(lambda: _has_passed(queue, entered))
+        await until(lambda: _has_passed(queue, entered + 3))
         release.set()
         await until(lambda: _ended(queue, 2))
     assert await queue.get_task_status(first) is TaskStatus.COMPLETED
@@ -236,9 +237,9 @@ async def _run_due(queue, handlers, clock):
         await until(is_idle)
 
 
-async def _ended(queue, count):
-    return (await snapshot(queue)).ends() == count
-
-
 async def _has_passed(queue, second):
     return (await queue.redis.time())[0] > second
+
+
+async def _ended(queue, count):
+    return (await snapshot(queue)).ends() == count

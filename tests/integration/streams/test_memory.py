@@ -23,7 +23,7 @@ def _small_server(tmp_path, request):
 
 async def test_a_full_server_is_drained_and_not_filled(small_server, make_queue):
     """Where memory is short nothing is added, and what is there is taken, fails, ends, is waited for and cancelled."""
-    queue = await make_queue(url=small_server, lease_seconds=0.5, retry_seconds=0.001)
+    queue = await make_queue(url=small_server, lease_seconds=2.0, retry_seconds=0.001)
     release, begun = asyncio.Event(), []
 
     async def handler(task):
@@ -49,7 +49,7 @@ async def test_a_full_server_is_drained_and_not_filled(small_server, make_queue)
         await until(lambda: len(begun) == 20)
         running = begun[0]
         assert await queue.cancel(running)
-        looking = asyncio.create_task(queue.get_result(ids[-1], 30))
+        looking = asyncio.create_task(queue.get_result(ids[-1], 60))
         await queue.recover()
         await queue.wake()
         release.set()

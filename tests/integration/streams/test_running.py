@@ -214,7 +214,7 @@ async def test_one_settlement_that_cannot_be_sent_holds_up_no_other(queue):
         for n, task in enumerate(tasks):
             settlement = settlements.completed(task, n) if n != 7 else settlements.retried(task, "no", 1e20)
             reader.settle(task, settlement, verdicts.append)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await reader.flush()
     assert verdicts == [True] * 20
     (letter,) = await queue.dead_letters()
@@ -252,10 +252,10 @@ async def test_a_run_that_takes_too_long_is_stopped(queue):
 async def test_plain_functions_run_as_many_at_a_time_as_the_worker_may(queue):
     """Forty functions in threads all run at once under a concurrency of forty, and the loop's own threads stay free."""
     together = threading.Barrier(40)
-    await queue.add_tasks([NewTask("t", timeout=30)] * 40)
+    await queue.add_tasks([NewTask("t", timeout=120)] * 40)
     with ThreadPoolExecutor(1) as few:
         asyncio.get_running_loop().set_default_executor(few)
-        await Worker(queue, {"t": lambda payload: together.wait(20) >= 0}, concurrency=40).run(
+        await Worker(queue, {"t": lambda payload: together.wait(60) >= 0}, concurrency=40).run(
             until_empty=True
         )
     assert (await check_drained(queue)).stats["COMPLETED"] == 40
@@ -301,7 +301,7 @@ async def test_whoever_waits_is_woken(queue, make_queue):
         began = time.monotonic()
         release.set()
         assert await asyncio.gather(*waiting) == [5] * 50
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert looks.count("look") <= 150
     with pytest.raises(TaskTimeout, match="it is PENDING after 0.05 s"):
         await queue.get_result(await queue.add_task("t", {"n": 1}, delay=1_000, task_id="x"), 0.05)
@@ -325,7 +325,7 @@ async def test_each_task_of_a_batch_has_its_own_verdict(queue):
 
     kinds = ["ok", "bad", "never", "stop"] * 5
     ids = await queue.add_tasks([NewTask("t", {"is": kind}, max_retries=0) for kind in kinds])
-    await Worker(queue, {"t": Batch(many, size=8, linger_seconds=0.05)}, concurrency=30).run(until_empty=True)
+    await Worker(queue, {"t": Batch(many, size=8, linger_seconds=0.5)}, concurrency=30).run(until_empty=True)
     assert sorted(sizes) == [4, 8, 8]
     for kind, task_id in zip(kinds, ids, strict=True):
         if kind == "ok":

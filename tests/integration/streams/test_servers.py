@@ -86,7 +86,7 @@ async def test_every_move_works_on_other_servers(make_queue, clock, request, kin
 
 async def test_a_flush_in_mid_work_is_survived(make_queue, metric):
     """When all keys vanish, groups included, workers let go of what they had and go on with what comes."""
-    queue = await make_queue(lease_seconds=0.3)
+    queue = await make_queue(lease_seconds=1.0)
     begun = asyncio.Event()
 
     async def endless(payload):
@@ -191,7 +191,7 @@ async def test_adding_waits_for_a_replica(make_queue, tmp_path, redis_server, re
     with server(tmp_path / "replica", *master) as port:
         with redis.Redis(host="127.0.0.1", port=port) as replica:
             await until(lambda: replica.info("replication")["master_link_status"] == "up")
-            patient = await make_queue(durability=Durability(replicas=1, timeout=10.0))
+            patient = await make_queue(durability=Durability(replicas=1, timeout=60.0))
             ids = [await patient.add_task("t"), *await patient.add_tasks([NewTask("t")] * 600)]
             known = {task_id.decode() for task_id in replica.hkeys(f"{queue.keys.tag}live")}
         assert set(ids) <= known

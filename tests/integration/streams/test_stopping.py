@@ -88,7 +88,7 @@ async def test_what_takes_too_long_is_given_back_within_the_deadline(queue):
         await until(lambda: len(attempts) == 3)
         began = time.monotonic()
         worker.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert (await queue.statistics()).ready == 3
     release.set()
     await run_all(queue, {"t": handler})
@@ -112,7 +112,7 @@ async def test_signals_stop_a_worker_and_a_second_one_hurries_it(queue):
     await until(worker._stop.is_set)
     assert not run.done()
     os.kill(os.getpid(), signal.SIGTERM)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await run
     assert (await queue.statistics()).ready == 1
     await queue.cancel("x")
@@ -140,7 +140,7 @@ async def test_a_stop_before_the_start_is_a_stop(queue):
     await queue.add_task("t")
     worker = Worker(queue, {"t": lambda payload: 1})
     worker.stop()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await worker.run()
     assert (await queue.statistics()).ready == 1
     await worker.run(until_empty=True)
@@ -158,7 +158,7 @@ async def test_until_empty_waits_for_retries_and_not_for_far_away(queue):
 
     await queue.add_task("t", max_retries=5)
     far = await queue.add_task("t", delay=10_000)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await Worker(queue, {"t": handler}).run(until_empty=True)
     assert attempts == [1, 2, 3, 4]
     assert await queue.cancel(far)
