@@ -94,7 +94,7 @@ def alertmanager(files: StackFiles, tmp_path: Path, telegram: Telegram, program:
 
 
 def test_a_flood_of_one_alert_is_one_message_that_arrives(alertmanager: str, telegram: Telegram) -> None:
-    """Forty queues that pile up give one message of a length that Telegram takes, its tags closed, with their number."""
+    """Forty queues that pile up give one message that Telegram takes: not too long, its tags closed, with their number."""
     _post(alertmanager, [_backlog(number) for number in range(MANY)])
     wait_for(lambda: telegram.sent)
     text = telegram.sent[-1]
@@ -110,7 +110,7 @@ def test_a_flood_of_one_alert_is_one_message_that_arrives(alertmanager: str, tel
 
 
 def test_a_single_alert_is_told_in_full(alertmanager: str, telegram: Telegram) -> None:
-    """What is wrong, since when, and the ways to runbook, dashboard and query; no markup of a label's value gets through."""
+    """What is wrong, since when, and the ways to runbook, dashboard and query; a label's value brings no markup in."""
     _post(alertmanager, [_backlog(1)])
     (text,) = wait_for(lambda: telegram.sent)
     assert text.startswith("🟡 <b>QueueBacklog</b> · shop-worker\nTasks pile up")
