@@ -15,6 +15,8 @@ from midas.saga import Parallel, SagaConfig, SagaOrchestrator, SagaStep, Termina
 
 LOG = "effects"
 APPLIED = "applied:"
+PAUSE_SECONDS = 0.1
+"""At most, twice a step: a saga takes long enough that somebody who looks on late still finds it under way."""
 
 
 def steps(redis, randomness):
@@ -22,7 +24,7 @@ def steps(redis, randomness):
 
     async def do(_):
         run = current_step()
-        await asyncio.sleep(randomness.uniform(0, 0.01))
+        await asyncio.sleep(randomness.uniform(0, PAUSE_SECONDS))
         async with redis.pipeline() as together:
             together.rpush(LOG, f"{run.saga_id} {run.step} {run.direction} {run.epoch} {run.attempt}")
             if run.direction == "action":
@@ -30,7 +32,7 @@ def steps(redis, randomness):
             else:
                 together.srem(APPLIED + run.saga_id, run.step)
             await together.execute()
-        await asyncio.sleep(randomness.uniform(0, 0.01))
+        await asyncio.sleep(randomness.uniform(0, PAUSE_SECONDS))
 
     async def refuse_some(context):
         if context["n"] % 3 == 0:
@@ -45,7 +47,7 @@ def config(redis_url):
     return SagaConfig(
         redis_url=redis_url,
         name="order",
-        lease_seconds=0.6,
+        lease_seconds=1.5,
         recovery_pause=0.05,
         max_recoveries=100,
         concurrency=20,

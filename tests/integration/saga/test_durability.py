@@ -65,24 +65,24 @@ async def test_after_a_failover_it_is_known_that_the_pivot_may_have_happened(orc
             SagaStep("a", lambda _: os.kill(pid, signal.SIGSTOP), lambda _: undone.append("a")),
             SagaStep("pivot", pivot, kind=StepKind.PIVOT),
         ]
-        durability = Durability(replicas=1, timeout=30.0)
+        durability = Durability(replicas=1, timeout=120.0)
         owner = orchestrate(steps, redis_url=url, durability=durability, lease_seconds=0.6)
         running = asyncio.create_task(owner.execute({}, saga_id="s"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not owner._runs or (await owner.show("s")).steps["pivot"].state is not StepState.EXECUTING:
                 await asyncio.sleep(0.01)
         hasty = orchestrate([SagaStep("b", lambda _: None, kind=StepKind.PIVOT)], redis_url=url, name="hasty")
         assert (await hasty.execute({})).state is SagaState.COMPLETED
         assert not pivot.begun.is_set()
         os.kill(pid, signal.SIGCONT)
-        await asyncio.wait_for(pivot.begun.wait(), 20)
+        await asyncio.wait_for(pivot.begun.wait(), 60)
 
         os.kill(master.info("server")["process_id"], signal.SIGKILL)
         replica.replicaof("NO", "ONE")
         heir = orchestrate(steps, redis_url=replica_url, lease_seconds=0.6)
         with pytest.raises(NotPossible, match="past its pivot"):
             await heir.abort("s")
-        result = await asyncio.wait_for(heir.result("s"), 20)
+        result = await asyncio.wait_for(heir.result("s"), 60)
         running.cancel()
         await owner.aclose()
     assert result.state is SagaState.COMPLETED

@@ -12,7 +12,7 @@ from midas.saga import Parallel, SagaState, SagaStep, SagaUnknown, StepKind, Ter
 
 from ..redis_servers import OLD, server  # noqa: TID252 -- the tests are no package on any path
 
-LEASE = 0.6
+LEASE = 1.5
 
 
 @pytest.fixture(name="url", params=["redis-server", OLD], ids=["newest", "6.2"])
@@ -57,7 +57,7 @@ async def _steps():
 
 
 async def state_is(orchestrator, saga_id, state):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await orchestrator.show(saga_id)).state is not state:
             await asyncio.sleep(0.01)
 
@@ -67,7 +67,7 @@ async def test_what_was_begun_ends_and_nothing_else_begins(orchestrate, steps, u
     orchestrator = orchestrate(steps.make(), redis_url=url, lease_seconds=LEASE)
     running = [asyncio.create_task(orchestrator.execute({}, saga_id=name)) for name in ("kept", "aborted")]
     for _ in running:
-        await asyncio.wait_for(steps.begun.acquire(), 20)
+        await asyncio.wait_for(steps.begun.acquire(), 60)
     left = await orchestrator.start({}, saga_id="left")
     client.config_set("maxmemory", 1)
 
@@ -77,7 +77,7 @@ async def test_what_was_begun_ends_and_nothing_else_begins(orchestrate, steps, u
         await orchestrator.show("new")
 
     due = (await orchestrator.show("kept")).due_at
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await orchestrator.show("kept")).due_at < due + 2 * LEASE:
             await asyncio.sleep(0.01)
     await orchestrator.abort("aborted")
@@ -87,7 +87,7 @@ async def test_what_was_begun_ends_and_nothing_else_begins(orchestrate, steps, u
     steps.go_on.set()
     await state_is(orchestrator, "kept", SagaState.WAITING)
     await orchestrator.signal("kept", "yes", {"by": "Ada"})
-    results = await asyncio.wait_for(asyncio.gather(running[0], orchestrator.result("aborted")), 20)
+    results = await asyncio.wait_for(asyncio.gather(running[0], orchestrator.result("aborted")), 60)
     assert [result.state for result in results] == [SagaState.COMPLETED, SagaState.ABORTED]
     assert results[0].context == {"a": 1, "b": 2, "by": "Ada", "page": "x" * 5_000}
     await running[1]

@@ -34,7 +34,7 @@ def process(redis_url, seed, number=0):
         running.wait()
 
 
-async def until(condition, seconds=60):
+async def until(condition, seconds=120):
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.005)
@@ -54,7 +54,7 @@ async def test_killed_processes_lose_no_saga(redis_url, redis):
 
     heir = SagaOrchestrator(orders.steps(redis, randomness), orders.config(redis_url))
     async with heir:
-        results = await asyncio.wait_for(asyncio.gather(*(heir.result(f"s{n}") for n in range(SAGAS))), 60)
+        results = await asyncio.wait_for(asyncio.gather(*(heir.result(f"s{n}") for n in range(SAGAS))), 120)
         counts = await heir.statistics()
     for n, result in enumerate(results):
         refused = n % 3 == 0
@@ -90,12 +90,12 @@ async def test_a_frozen_process_that_wakes_up_changes_nothing(redis_url, redis):
         with process(redis_url, SEED, 10) as frozen:
             await until(begun)
             os.kill(frozen.pid, signal.SIGSTOP)
-            await asyncio.wait_for(asyncio.gather(*(heir.result(f"s{n}") for n in range(10))), 60)
+            await asyncio.wait_for(asyncio.gather(*(heir.result(f"s{n}") for n in range(10))), 120)
             ended = [await heir.show(f"s{n}") for n in range(10)]
             effects = await redis.lrange(orders.LOG, 0, -1)
             os.kill(frozen.pid, signal.SIGCONT)
             frozen.terminate()
-            assert await asyncio.to_thread(frozen.wait, 30) == 0
+            assert await asyncio.to_thread(frozen.wait, 60) == 0
         assert [await heir.show(f"s{n}") for n in range(10)] == ended
         assert {view.state for view in ended} == {SagaState.COMPLETED, SagaState.FAILED}
         # A step that was under way has its effect, under an epoch by which the other side could refuse it; none begins.

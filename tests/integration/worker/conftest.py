@@ -35,7 +35,7 @@ class Log:
 
     def lines(self) -> list[dict[str, Any]]:
         text = self.path.read_text() if self.path.exists() else ""
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]  # whole ones
 
     def events(self, *names: str) -> list[dict[str, Any]]:
         return [line for line in self.lines() if line["event"] in names]

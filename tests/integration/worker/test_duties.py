@@ -55,7 +55,7 @@ async def test_a_duty_is_done_though_there_is_no_memory_for_a_lease(tmp_path, te
             await client.config_set("maxmemory", 1)
             availability = Availability(client, telemetry)
             async with performed(perform(Duty("work", 0.01, "lease", work), client, availability, telemetry)):
-                await asyncio.wait_for(done.wait(), 30)
+                await asyncio.wait_for(done.wait(), 60)
 
 
 async def test_a_held_lease_keeps_others_away(redis, queue, telemetry, until, metric):

@@ -129,5 +129,5 @@ async def test_results_can_be_sent(work, booked, queue):
         result = await work[task_type](Task(user_id=USER, days=30))
         task_id = await queue.enqueue_task(task_type, {"user_id": USER, "days": 30})
         await queue.store_result(await queue.dequeue_task("w"), result)
-        received = await asyncio.wait_for(queue.get_result(task_id), 10)
+        received = await asyncio.wait_for(queue.get_result(task_id), 60)
         assert msgspec.json.encode(received) == msgspec.json.encode(result)

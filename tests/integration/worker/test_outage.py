@@ -33,7 +33,7 @@ class Running:
 
     async def __aenter__(self) -> Self:
         started = asyncio.create_task(self.ready.wait())
-        await asyncio.wait({started, self._work}, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+        await asyncio.wait({started, self._work}, return_when=asyncio.FIRST_COMPLETED, timeout=120)
         if self._work.done():
             started.cancel()
             self._work.result()
@@ -45,7 +45,7 @@ class Running:
 
     async def __aexit__(self, *error: object) -> None:
         self.stop.set()
-        await asyncio.wait_for(self._work, 60)
+        await asyncio.wait_for(self._work, 120)
 
 
 @pytest.fixture(name="own_redis")
@@ -66,7 +66,7 @@ async def test_a_worker_sits_out_a_crash_of_redis(own_redis, postgres_url, booke
             await asyncio.to_thread(own_redis.kill)
             await until(lambda: log.events("redis.lost"))
             await asyncio.to_thread(own_redis.start)
-            results = await asyncio.gather(*(queue.get_result(task_id, timeout=60) for task_id in ids))
+            results = await asyncio.gather(*(queue.get_result(task_id, timeout=120) for task_id in ids))
             assert worker.lives
     assert [result["transaction_id"] for result in results] == [payment.id for payment in payments]
     changes = log.events("redis.lost", "redis.found")
@@ -93,7 +93,7 @@ async def test_a_result_found_while_redis_is_away_is_handed_in_later(own_redis, 
         thread_client = connect_from_thread(own_redis.url)
         with LeaseKeeper(thread_client, queue.moves, queue.availability, consumer.lose) as keeper:
             work = asyncio.create_task(consumer.run(keeper, stop, hurry))
-            task_id = await queue.enqueue_task("slow", {})
+            task_id = await queue.enqueue_task("slow", {}, timeout=300)
             await until(lambda: runs == 1)
             await asyncio.to_thread(own_redis.kill)
             finish.set()
@@ -101,9 +101,9 @@ async def test_a_result_found_while_redis_is_away_is_handed_in_later(own_redis, 
                 lambda: [line for line in log.events("queue.task_finished") if line["outcome"] == "ok"]
             )
             await asyncio.to_thread(own_redis.start)
-            assert await queue.get_result(task_id, timeout=30) == {"runs": 1}
+            assert await queue.get_result(task_id, timeout=60) == {"runs": 1}
             stop.set()
-            await asyncio.wait_for(work, 30)
+            await asyncio.wait_for(work, 60)
     assert runs == 1
 
 
@@ -119,7 +119,7 @@ async def test_a_worker_sits_out_a_restart_of_postgresql(tmp_path, redis_url, lo
             ids = [await queue.enqueue_task(*work, max_wait=120) for _ in range(30)]
             await until(lambda: log.events("store.lost"))
             await asyncio.to_thread(server.start)
-            results = await asyncio.gather(*(queue.get_result(task_id, timeout=60) for task_id in ids))
+            results = await asyncio.gather(*(queue.get_result(task_id, timeout=120) for task_id in ids))
             assert worker.lives
     assert results == [{"anomalies": []}] * 30
     assert len(log.events("store.lost")) == len(log.events("store.found")) == 1
@@ -191,7 +191,7 @@ async def _enqueue(queue: AITaskQueue, transaction) -> str:
 
 def _get(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

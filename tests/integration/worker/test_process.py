@@ -150,11 +150,11 @@ def _begun(booked, categorizing, redis, model, until):
 async def test_another_worker_finishes_what_a_killed_one_began(start, begun, queue, model, store):
     """Kill -9 in the middle of a task: the other worker does it, and the payment is filed."""
     workers = await start("w-1", "w-2")
-    task_id, victim = await begun(timeout=8)  # and so a lease of 4 s
+    task_id, victim = await begun(timeout=8, max_wait=120)  # and so a lease of 4 s
     workers[victim].send(signal.SIGKILL)
     model.released.set()
 
-    result = await queue.get_result(task_id, timeout=30)
+    result = await queue.get_result(task_id, timeout=60)
     assert (result["category"], result["status"]) == ("Groceries", "auto")
     assert (await store.transactions.get(result["transaction_id"])).category == "Groceries"
     [survivor] = [worker for name, worker in workers.items() if name != victim]
@@ -165,16 +165,16 @@ async def test_another_worker_finishes_what_a_killed_one_began(start, begun, que
 async def test_a_worker_that_was_stopped_past_its_lease_ends_nothing(start, begun, queue, until, model):
     """Split brain: SIGSTOP past the lease, another finishes, SIGCONT: the first one's word is refused, and it lives."""
     workers = await start("w-1", "w-2")
-    task_id, owner = await begun(timeout=8)
+    task_id, owner = await begun(timeout=8, max_wait=120)
     workers[owner].send(signal.SIGSTOP)
     model.released.set()
-    result = await queue.get_result(task_id, timeout=30)
+    result = await queue.get_result(task_id, timeout=60)
 
     workers[owner].send(signal.SIGCONT)
     await until(lambda: workers[owner].logged("worker.ending_refused", "worker.task_lost"))
     assert await queue.get_result(task_id) == result
     ids = [await queue.enqueue_task("find_anomalies", {"user_id": 7, "days": 30}) for _ in range(20)]
-    await asyncio.gather(*(queue.get_result(task_id, timeout=30) for task_id in ids))
+    await asyncio.gather(*(queue.get_result(task_id, timeout=60) for task_id in ids))
     assert [worker.returncode for worker in workers.values()] == [None, None]
 
 
@@ -213,7 +213,7 @@ async def test_no_secret_is_in_a_workers_log(start, begun, queue, until, model):
     [worker] = (await start("w-1")).values()
     task_id, _ = await begun()
     model.released.set()
-    await queue.get_result(task_id, timeout=30)
+    await queue.get_result(task_id, timeout=60)
     worker.send(signal.SIGTERM)
     await until(lambda: worker.returncode is not None)
     passwords = [worker.environ[name].split("@")[0].split(":")[-1] for name in ("REDIS_URL", "DATABASE_URL")]
@@ -253,7 +253,7 @@ async def test_a_worker_finishes_the_import_of_a_killed_process(  # noqa: PLR091
     async def finished():
         return (await store.database.row("SELECT count(*) = 0 AS gone FROM statement_files"))["gone"]
 
-    await until(finished, seconds=90)  # its lease has to lapse first
+    await until(finished, seconds=120)  # its lease has to lapse first
     assert len(await store.transactions.recent(7, 100)) == 20
     (run,) = await store.sync_runs.recent(7)
     assert (run.outcome, run.found, run.added) == ("ok", 20, 20)
