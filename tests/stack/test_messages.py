@@ -94,7 +94,7 @@ def alertmanager(files: StackFiles, tmp_path: Path, telegram: Telegram, program:
 
 
 def test_a_flood_of_one_alert_is_one_message_that_arrives(alertmanager: str, telegram: Telegram) -> None:
-    """Forty queues that pile up give one message that Telegram takes: not too long, its tags closed, with their number."""
+    """Forty queues that pile up give one message that Telegram takes: short, its tags closed, with their number."""
     _post(alertmanager, [_backlog(number) for number in range(MANY)])
     wait_for(lambda: telegram.sent)
     text = telegram.sent[-1]
