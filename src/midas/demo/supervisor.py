@@ -162,7 +162,7 @@ class Demo:
             self.keeper.add(server)
         fleet = Fleet(self.options, self.access, self._environ, self.folder.logs)
         viewers = Viewers(self.options.ports, self.folder, self._viewers).programs()
-        first = [self._program(program) for program in self._watchers.programs()]
+        first = []
         if self.access.internet_port is not None:
             first.append(self._program(fleet.internet()))
         await _together(
@@ -181,6 +181,10 @@ class Demo:
         ):  # before the first user comes, who would be remembered for minutes
             await self.faults.begin("silence")
         await _together(*(self._bring_up(part) for part in self._midas))
+        # The watchers last: to Prometheus a process that does not listen yet is one that is down, and a single such
+        # sample in the first minutes burns the error budget of "processes-answer" until ErrorBudgetBurn1h fires.
+        watchers = [self._program(program) for program in self._watchers.programs()]
+        await _together(*(self._bring_up(part) for part in watchers))
         self._list_addresses()
         await self._observe()
         self._keeping = asyncio.create_task(self.keeper.run(), name="keeper")

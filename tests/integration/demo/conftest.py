@@ -16,11 +16,12 @@ TOKEN = "7000000001:AAHtestTokenThatMustNeverAppearInALog12"
 
 @dataclass
 class Stage:
-    """A running demo and the messenger that its users are in."""
+    """A running demo, the messenger that its users are in, and what the person at the screen was told."""
 
     demo: Demo
     internet: Internet
     folder: Path
+    said: list[str]
 
     def account(self, user_id: int) -> Account:
         """Return the telephone of a user whom the test plays."""
@@ -42,5 +43,6 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
             "TELEGRAM_BOT_TOKEN": TOKEN,
             "TELEGRAM_API_URL": internet.url,
         }
-        async with Demo(options, environ, say=lambda _: None) as demo:
-            yield Stage(demo, internet, folder)
+        said: list[str] = []
+        async with Demo(options, environ, say=said.append) as demo:
+            yield Stage(demo, internet, folder, said)

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 T = TypeVar("T")
 
+LOOK_SECONDS = 60.0
+
 CARD = "4111 1111 1111 1111"
 PASSWORD = "hunter2-and-a-half"
 STATEMENT = (
@@ -35,7 +37,7 @@ STATEMENT = (
 )
 
 
-async def eventually(look: Callable[[], Awaitable[T]], what: str, seconds: float = 60.0) -> T:
+async def eventually(look: Callable[[], Awaitable[T]], what: str, seconds: float = 180.0) -> T:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while not (seen := await look()):
@@ -51,7 +53,9 @@ async def get(url: str) -> str:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """Return what is written to the end; the program that writes goes on."""
+    text = path.read_text()
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 async def test_every_metrics_page_is_what_prometheus_expects(stage):
@@ -79,7 +83,7 @@ async def test_prometheus_sees_every_process_and_evaluates_every_rule(stage):
         midas = [target for target in targets if target["labels"]["job"].startswith("midas-")]
         return midas if all(target["health"] == "up" for target in midas) else []
 
-    midas = await eventually(targets_up, "every target up", 90)
+    midas = await eventually(targets_up, "every target up")
     assert sorted(target["labels"]["job"] for target in midas) == [
         "midas-bot",
         "midas-worker",
@@ -91,18 +95,32 @@ async def test_prometheus_sees_every_process_and_evaluates_every_rule(stage):
         rules = [rule for group in groups for rule in group["rules"]]
         return rules if all(rule["health"] != "unknown" for rule in rules) else []
 
-    rules = await eventually(rules_evaluated, "an evaluation of every rule", 90)
+    rules = await eventually(rules_evaluated, "an evaluation of every rule")
     assert len(rules) >= 7
     assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
+
+
+async def test_the_start_is_no_downtime(stage):
+    """Prometheus begins once all of midas listens: a sample of `up` that is 0 would burn the error budget for hours."""
+    prometheus = stage.demo.addresses["Prometheus"]
+    ready = [line.partition(" ready in ")[0] for line in stage.said if " ready in " in line]
+    assert ready.index("Prometheus") > max(ready.index(name) for name in ("bot", "worker-1", "worker-2"))
+
+    async def lowest() -> list[float]:
+        query = 'min_over_time(up{job=~"midas-.*"}[1h])'
+        answer = json.loads(await get(f"{prometheus}/api/v1/query?query={quote(query)}"))["data"]["result"]
+        return [float(series["value"][1]) for series in answer] if len(answer) == 3 else []
+
+    assert await eventually(lowest, "a sample of every process", 90) == [1.0, 1.0, 1.0]
 
 
 async def test_one_transaction_has_one_trace_and_one_user_in_bot_and_worker(stage):
     """The bot's line about the import and the worker's line about its task share trace_id and user_id."""
     user = stage.account(900_001)
     user.write("/start")
-    assert await user.look(10)
+    assert await user.look(LOOK_SECONDS)
     user.send_document("november.csv", STATEMENT.encode())
-    assert await user.look(10)
+    assert await user.look(LOOK_SECONDS)
 
     async def both_lines() -> tuple[dict[str, Any], dict[str, Any]] | None:
         bot = [line for line in lines(stage.log("bot")) if line.get("user_id") == 900_001]
@@ -143,9 +161,9 @@ async def test_no_log_holds_a_secret(stage):
     user = stage.account(900_002)
     for text in (f"my card is {CARD}", f"postgres://ada:{PASSWORD}@db/x", "/correct 1 " + CARD):
         user.write(text)
-        assert await user.look(10)
+        assert await user.look(LOOK_SECONDS)
     user.send_document("secret.csv", STATEMENT.encode())
-    assert await user.look(10)
+    assert await user.look(LOOK_SECONDS)
     await eventually(lambda: finished(stage), "an idle queue")
 
     demo = stage.demo
@@ -164,9 +182,8 @@ async def test_no_log_holds_a_secret(stage):
 async def test_every_line_of_every_log_is_one_json_object(stage):
     """What Promtail ships can be parsed, to the last line."""
     for log in stage.demo.folder.logs.glob("*.jsonl"):
-        for line in log.read_text().splitlines():
-            fields = json.loads(line)
-            assert {"timestamp", "level", "event", "service"} <= fields.keys(), f"{log.name}: {line}"
+        for fields in lines(log):
+            assert {"timestamp", "level", "event", "service"} <= fields.keys(), f"{log.name}: {fields}"
 
 
 async def test_an_outage_of_redis_loses_no_task_and_ends_no_process(stage):
@@ -186,10 +203,10 @@ async def test_an_outage_of_redis_loses_no_task_and_ends_no_process(stage):
         await demo.faults.end("backlog")
         user.look_away()
         user.write("/balance")
-        assert await user.look(10), "the bot answers although Redis is away"
+        assert await user.look(LOOK_SECONDS), "the bot answers although Redis is away"
         await refused(demo.part("Redis"), demo.addresses["worker 1 metrics"])
 
-    await eventually(lambda: finished(stage), "an idle queue", 120)
+    await eventually(lambda: finished(stage), "an idle queue")
     assert (await read_account(demo.databases.urls["REDIS_URL"])).lost == 0
     assert (await read_notices(demo.databases.urls["REDIS_URL"])).lost == 0
     assert pids == {part.name: part.child.pid for part in demo.keeper.parts if isinstance(part, KeptProgram)}
@@ -227,7 +244,7 @@ async def test_a_task_of_a_killed_worker_is_finished_by_another(stage):
     async def outcome() -> bytes | None:
         return await redis.hget(keys["results"], task)
 
-    assert await eventually(outcome, "the task's outcome", 60)
+    assert await eventually(outcome, "the task's outcome")
     account = await read_account(demo.databases.urls["REDIS_URL"])
     assert account.lost == 0
     await redis.aclose()
@@ -254,7 +271,7 @@ async def refused(redis: KeptServer, metrics_url: str) -> None:
                 return float(line.split()[-1]) > 0
         return False
 
-    await eventually(noticed, "a connection error", 60)
+    await eventually(noticed, "a connection error")
 
 
 def many_payments(count: int, shop: str = "LIDL FILIALE") -> str:
