@@ -107,7 +107,9 @@ def _up(arguments: argparse.Namespace) -> int:
 
 def _own_files(arguments: argparse.Namespace) -> StackFiles:
     """Return the stack around the working folder, never the one that belongs to botmetry's own source tree."""
-    files = _files(arguments)
+    from botmetry.stack.files import find_stack  # noqa: PLC0415 - see _check
+
+    files = find_stack(arguments.project)
     here = Path.cwd().resolve()
     if arguments.project is None and not here.is_relative_to(files.root):
         raise StackError(
@@ -119,7 +121,7 @@ def _own_files(arguments: argparse.Namespace) -> StackFiles:
 def _check(arguments: argparse.Namespace) -> int:
     from botmetry.stack.check import check_stack  # noqa: PLC0415 - `botmetry metrics` needs none of its libraries
 
-    files = _files(arguments)
+    files = _own_files(arguments)
     report = check_stack(files)
     for problem in report.problems:
         _say(f"{files.relative(problem.path)}:{problem.line}: {problem.message}")
@@ -135,7 +137,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _render(arguments: argparse.Namespace) -> int:
     from botmetry.stack.render import stale, write  # noqa: PLC0415 - see _check
 
-    files = _files(arguments)
+    files = _own_files(arguments)
     if not arguments.check:
         for path in write(files):
             _say(files.relative(path))
@@ -152,17 +154,11 @@ def _kubernetes(arguments: argparse.Namespace) -> int:
     if arguments.check:
         raise StackError("render --check looks at what is committed; Kubernetes objects are not")
     options = KubernetesOptions(arguments.namespace, dict(arguments.label), arguments.grafana_url.rstrip("/"))
-    written, text = write_kubernetes(_files(arguments), options, arguments.output)
+    written, text = write_kubernetes(_own_files(arguments), options, arguments.output)
     for path in written:
         _say(str(path))
     sys.stdout.write(text)
     return OK
-
-
-def _files(arguments: argparse.Namespace) -> StackFiles:
-    from botmetry.stack.files import find_stack  # noqa: PLC0415 - see _check
-
-    return find_stack(arguments.project)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,9 +6,9 @@ Nothing is written before it is known that nothing is in the way: files that exi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from botmetry.errors import StackError
 from botmetry.stack.naming import Names
@@ -63,6 +63,7 @@ def initialise(root: Path, services: Sequence[Service], *, project: str, force: 
     """
     check_services(services)
     texts = {**_IGNORED, **dict(_renamed(Names(project, services)))}
+    _check_places(root, texts)
     there = [name for name in sorted(texts) if (root / name).exists() or (root / name).is_symlink()]
     if there and not force:
         raise FilesExistError(there)
@@ -105,6 +106,16 @@ def shipped() -> Path:
         if (folder / _COMPOSE).is_file():
             return folder
     raise StackError("this installation of botmetry lacks the files of the stack; install it again")
+
+
+def _check_places(root: Path, names: Iterable[str]) -> None:
+    """Refuse files in the place of folders and folders in the place of files, which `force` does not replace."""
+    for name in names:
+        for folder in (root / part for part in PurePath(name).parents):
+            if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+                raise StackError(f"{folder} cannot be written: Not a directory")
+        if (root / name).is_dir():
+            raise StackError(f"{root / name} cannot be written: Is a directory")
 
 
 def _renamed(names: Names) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,8 @@ PART_PORTS: Mapping[str, int] = {
 """Where the parts of the stack listen on this machine, in containers as well as natively."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+# What stands unquoted in YAML and is no text there.
+_YAML_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 _RESERVED = frozenset({*PART_PORTS, "stack", "services", "tempo", "redis-exporter", "postgres-exporter"})
 _HIGHEST_PORT = 65_535
 # How a container reaches this machine; a native Prometheus is on it.
@@ -94,6 +96,8 @@ def check_name(name: str, whose: str) -> None:
         raise StackError(
             f"{name!r} cannot be {whose} name: lower-case letters, digits, - and _, a letter first"
         )
+    if name in _YAML_WORDS:
+        raise StackError(f"{name!r} cannot be {whose} name: it means something else in YAML")
 
 
 def parse_ports(texts: Sequence[str]) -> dict[str, int]:
