@@ -25,8 +25,8 @@ help: ## Show what can be done.
 	@echo "  demo takes DURATION=seconds, FAULT=name, WORKERS=number and SEED=number; FAULT=? lists the faults."
 
 demo: $(VENV)/.demo system ## Start midas under botmetry: servers, bot, workers, Prometheus, Alertmanager.
-	@exec $(BIN)/midas demo $(if $(DURATION),--duration=$(DURATION)) $(if $(FAULT),--fault=$(FAULT)) \
-	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(SEED),--seed=$(SEED)) $(if $(SPEED),--speed=$(SPEED))
+	@exec $(BIN)/midas demo $(if $(DURATION),--duration='$(DURATION)') $(if $(FAULT),--fault='$(FAULT)') \
+	  $(if $(WORKERS),--workers='$(WORKERS)') $(if $(SEED),--seed='$(SEED)') $(if $(SPEED),--speed='$(SPEED)')
 
 test: $(VENV)/.dev system ## Run all tests (JOBS=3 at once, TESTS=path for some).
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(if $(TESTS),$(TESTS),--cov --cov-report=term:skip-covered --cov-fail-under=85)

@@ -42,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _demo(arguments: argparse.Namespace, environ: Environ) -> int:
     from midas.demo.options import options_from  # noqa: PLC0415 - see the module's docstring
 
+    if arguments.fault == "?":
+        from midas.demo.fault_list import fault_lines  # noqa: PLC0415
+
+        _say("\n".join(fault_lines()))
+        return 0
     options = options_from(arguments, environ)  # checked before anything else is loaded
     from midas.demo.run import run_demo  # noqa: PLC0415
 

@@ -57,6 +57,7 @@ class Figures:
         answers: Over the whole run.
         answers_since_switch: Since a fault was last begun or ended.
         alerts: Names of the alerts that fire; None when there is no Prometheus.
+        pending: Names of those whose condition holds, but not yet for as long as their rule wants.
     """
 
     work: Work
@@ -64,6 +65,7 @@ class Figures:
     answers_since_switch: Answers
     usage: Usage
     alerts: tuple[str, ...] | None
+    pending: tuple[str, ...] = ()
 
 
 class History:

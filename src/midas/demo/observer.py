@@ -66,7 +66,8 @@ class Observer:
             answers=_answers(stats, "answers"),
             answers_since_switch=_answers(stats, "since_switch"),
             usage=self._measure(),
-            alerts=alerts,
+            alerts=None if alerts is None else _named(alerts, "firing"),
+            pending=_named(alerts or {}, "pending"),
         )
 
     def _measure(self) -> Usage:
@@ -94,15 +95,15 @@ class Observer:
         answer = await self._json(f"{self._control_url}/stats") if self._control_url else None
         return answer if answer is not None else {}
 
-    async def _alerts(self) -> tuple[str, ...] | None:
-        """Return the names of the firing alerts; the Watchdog, which always fires, is none."""
+    async def _alerts(self) -> Mapping[str, str] | None:
+        """Return each alert's state, ``firing`` where any of it fires; the Watchdog, which always does, is none."""
         answer = await self._json(f"{self._prometheus_url}/api/v1/alerts") if self._prometheus_url else None
         if answer is None:
             return None
-        firing = {
-            entry["labels"]["alertname"] for entry in answer["data"]["alerts"] if entry["state"] == "firing"
-        }
-        return tuple(sorted(firing - {"Watchdog"}))
+        entries = sorted(answer["data"]["alerts"], key=lambda entry: entry["state"] == "firing")
+        states = {entry["labels"]["alertname"]: entry["state"] for entry in entries}
+        states.pop("Watchdog", None)
+        return states
 
     async def _json(self, url: str) -> dict[str, Any] | None:
         try:
@@ -111,6 +112,10 @@ class Observer:
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return None
         return answer
+
+
+def _named(alerts: Mapping[str, str], state: str) -> tuple[str, ...]:
+    return tuple(sorted(name for name, its in alerts.items() if its == state))
 
 
 def _answers(stats: Mapping[str, Any], period: str) -> Answers:

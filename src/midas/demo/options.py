@@ -94,7 +94,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--duration", metavar="SECONDS", default="", help="end by itself after so long (default: at Ctrl-C)"
     )
     parser.add_argument(
-        "--fault", metavar="NAME", default="", help=f"provoke a trouble: {', '.join(FAULT_NAMES)}"
+        "--fault",
+        metavar="NAME",
+        default="",
+        help=f"provoke a trouble: {', '.join(FAULT_NAMES)}; ? tells of each",
     )
     parser.add_argument(
         "--workers", metavar="N", default="", help=f"worker processes, 1 to {_MOST_WORKERS} (default: 2)"

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from botmetry.errors import BotmetryError
+from midas.demo.fault_list import expectation
 from midas.demo.faults import FAULTS
 from midas.demo.options import DemoOptions
 from midas.demo.screen import Screen
@@ -101,7 +102,7 @@ async def _provoke(demo: Demo, screen: Screen) -> None:
     except (MidasError, OSError) as error:
         screen.say(f"FAULT={name} could not begin: {error}")
         return
-    screen.say(f"FAULT={name}: {about.what}; {about.alert} should fire")
+    screen.say(f"FAULT={name}: {about.what}; {expectation(about.alert)}")
 
 
 def _listen_for_signals(end: asyncio.Event) -> None:

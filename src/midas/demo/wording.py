@@ -22,7 +22,7 @@ def live_rows(figures: Figures) -> Rows:
         ("users' answers", _answers(figures.answers)),
         ("AI confidence", f"{_ratio(work.confidence)}   auto-confirmed {_percent(work.auto_confirmed)}"),
         ("queue", f"{_queue(figures)}   {work.tasks} tasks done"),
-        ("alerts firing", _alerts(figures.alerts)),
+        ("alerts firing", _alerts(figures)),
         ("memory and CPU", _usage(figures)),
     ]
 
@@ -38,7 +38,7 @@ def one_line(elapsed_seconds: float, figures: Figures) -> str:
         f"confidence {_ratio(work.confidence)}",
         f"auto-confirmed {_percent(work.auto_confirmed)}",
         f"queue {_queue(figures)}",
-        f"alerts: {_alerts(figures.alerts)}",
+        f"alerts: {_alerts(figures)}",
         _usage(figures),
     ]
     return "  ".join(parts)
@@ -64,7 +64,7 @@ def final_rows(
         ("users' answers", _answers(figures.answers)),
         ("AI confidence", f"{_ratio(work.confidence)}   auto-confirmed {_percent(work.auto_confirmed)}"),
         ("AI tasks", _tasks(account, work.tasks, "a worker")),
-        ("alerts firing", _alerts(figures.alerts)),
+        ("alerts firing", _alerts(figures)),
         (
             "memory",
             f"{_megabytes(usage.peak_memory_bytes)} at most, {_megabytes(usage.memory_bytes)} at the end",
@@ -120,10 +120,11 @@ def _tasks(account: Account | None, done: int, holder: str) -> str:
     )
 
 
-def _alerts(alerts: tuple[str, ...] | None) -> str:
-    if alerts is None:
+def _alerts(figures: Figures) -> str:
+    if figures.alerts is None:
         return f"{_UNKNOWN} (no Prometheus)"
-    return ", ".join(alerts) or "none"
+    firing = ", ".join(figures.alerts) or "none"
+    return f"{firing}; pending: {', '.join(figures.pending)}" if figures.pending else firing
 
 
 def _usage(figures: Figures) -> str:

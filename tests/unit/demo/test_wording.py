@@ -40,6 +40,14 @@ def test_every_figure_is_on_the_screen_and_in_the_line():
     assert one_line(65, BUSY).startswith("01:05")
 
 
+def test_an_alert_on_its_way_is_shown():
+    """Rules wait for minutes: until then the screen says that the alert is pending, not that nothing is wrong."""
+    waiting = replace(BUSY, alerts=(), pending=("AISlowProcessing",))
+    for text in (dict(live_rows(waiting))["alerts firing"], one_line(65, waiting)):
+        assert "none; pending: AISlowProcessing" in text
+    assert "pending" not in one_line(65, BUSY)
+
+
 def test_what_is_not_known_is_a_dash():
     """Before the first request there is no p95, and without Prometheus nobody knows of alerts."""
     line = one_line(0, NOTHING)
