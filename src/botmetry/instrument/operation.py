@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from sys import _getframe
 from time import perf_counter
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
 from botmetry import context
@@ -39,14 +40,22 @@ class Operation:
         outcome: Set it to `ok`, `error`, `cancelled` or `timeout` when the block ends without an exception but did
             not go well; None leaves it to the exception.
         confidence: For an AI task, the confidence of its answer, 0 to 1.
+        instrument: What counts it.
+        frame: Where its block is.
+        outer: The one whose block its own is inside of.
+        ended: Whether its block has ended.
     """
 
-    __slots__ = ("_fields", "_instrument", "_run", "confidence", "outcome")
+    __slots__ = ("_fields", "_run", "confidence", "ended", "frame", "instrument", "outcome", "outer")
+
+    frame: FrameType
+    outer: Operation | None
 
     def __init__(self, instrument: Instrument, run: _Run) -> None:
         self.outcome: Outcome | None = None
         self.confidence: float | None = None
-        self._instrument = instrument
+        self.ended = False
+        self.instrument = instrument
         self._fields: dict[str, object] = {}
         self._run = run
 
@@ -59,25 +68,27 @@ class Operation:
         seconds = perf_counter() - self._run[2]
         told = self.outcome
         outcome = told if told is not None and error is None and told in OUTCOMES else outcome_of(error)
-        on_result = self._instrument.on_result
+        on_result = self.instrument.on_result
         if on_result is not None and outcome == "ok":
             try:
                 on_result(self, result)
             except Exception as failure:  # noqa: BLE001 - see above
-                self._instrument.reporter.failed("instrument.on_result", failure)
-        self._instrument.end(self._run, seconds, outcome, error, self._fields)
+                self.instrument.reporter.failed("instrument.on_result", failure)
+        self.instrument.end(self._run, seconds, outcome, error, self._fields)
 
 
-_open: ContextVar[tuple[Operation, ...]] = ContextVar("botmetry_open_operations", default=())
+_last_begun: ContextVar[Operation | None] = ContextVar("botmetry_last_begun", default=None)
 
 
 class Instrument:
     """Counts, logs and traces one kind of operation, as a decorator or a `with` block.
 
-    It holds no state of a run, so one object serves any number of threads and tasks, nested runs too.
+    One object serves any number of threads and tasks, nested runs too. A `with` block ends the run that it began, also
+    when it is a generator's and another task or thread closes that.
     """
 
     __slots__ = (
+        "_blocks",
         "_within",
         "active",
         "described",
@@ -105,6 +116,7 @@ class Instrument:
         self.write_success = reporter.success(described)
         self.on_result = on_result
         self._within: tuple[Fields, Fields] = ({}, described.bound)
+        self._blocks: dict[FrameType, list[Operation]] = {}
 
     def begin(self) -> _Run:
         """Begin a run."""
@@ -155,8 +167,12 @@ class Instrument:
         try:
             try:
                 exemplar = None if span is None else self.reporter.exemplar(span)
-                error_type = "" if error is None or outcome == "ok" else type(error).__name__
-                self.series.finish(seconds, outcome, error_type, exemplar)
+                if outcome == "ok" and exemplar is None:
+                    self.series.observe(seconds)
+                    self.series.succeeded()
+                else:
+                    error_type = "" if error is None or outcome == "ok" else type(error).__name__
+                    self.series.finish(seconds, outcome, error_type, exemplar)
                 if span is not None:
                     self.reporter.write(self.described, seconds, outcome, error, fields)
             finally:
@@ -182,11 +198,13 @@ class Instrument:
         return whole
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        """Wrap `function`, which keeps its signature and types.
+        """Wrap `function`, which keeps its signature and types; below `@staticmethod` and `@classmethod` or above.
 
         Raises:
             TypeError: It is a generator function, whose call does no work yet: use `with` inside it.
         """
+        if isinstance(function, staticmethod | classmethod):
+            return cast("Callable[_P, _R]", type(function)(self(function.__func__)))
         if isgeneratorfunction(function) or isasyncgenfunction(function):
             raise TypeError(
                 f"{self.described.span}: {getattr(function, '__qualname__', function)} is a generator function, and "
@@ -200,16 +218,39 @@ class Instrument:
     def __enter__(self) -> Operation:
         """Begin a run."""
         operation = Operation(self, self.begin())
-        _open.set((*_open.get(), operation))
+        frame = operation.frame = _getframe(1)
+        self._blocks.setdefault(frame, []).append(operation)
+        outer = _last_begun.get()
+        while outer is not None and outer.ended:
+            outer = outer.outer
+        operation.outer = outer
+        _last_begun.set(operation)
         return operation
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End the run that this task began last."""
-        *outer, operation = _open.get()
-        _open.set(tuple(outer))
+        """End the run that the same block began; without one, as from an `ExitStack`, what this task began last."""
+        last = _last_begun.get()
+        here = self._blocks.get(_getframe(1))
+        operation = here[-1] if here else self._begun_last(last)
+        if operation is None:
+            lost = RuntimeError(f"{self.described.span}: a block ended where nothing had begun it")
+            self.reporter.failed("instrument.finish", lost)
+            return
+        here = self._blocks[operation.frame]
+        here.remove(operation)
+        if not here:
+            del self._blocks[operation.frame]
+        operation.ended = True
+        if last is operation:
+            _last_begun.set(operation.outer)
         operation.finish(error)
+
+    def _begun_last(self, last: Operation | None) -> Operation | None:
+        while last is not None and (last.ended or last.instrument is not self):
+            last = last.outer
+        return last
 
     def _wrap(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         if self.active or self.on_result is not None:
@@ -297,4 +338,6 @@ class Instrument:
 
 
 def _is_async(function: Callable[..., object]) -> bool:
+    if isinstance(function, type):  # its `__call__` is that of the objects that it makes
+        return False
     return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

@@ -53,22 +53,22 @@ class TimedCall:
             failed("integrations", error)
 
     def __enter__(self) -> Operation | None:
-        self._operation = None if self._instrument is None else self._instrument.__enter__()
+        instrument = self._instrument
+        self._operation = None if instrument is None else Operation(instrument, instrument.begin())
         return self._operation
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._instrument is None or self._operation is None:
+        if self._operation is None:
             return
         verdict = _judged(self._judge, error, self._failed)
         if verdict is None:
-            self._instrument.__exit__(kind, error, trace)
+            self._operation.finish(error)
             return
         self._operation.outcome = verdict.outcome
         self._operation.set(**verdict.fields)
-        told = verdict.error
-        self._instrument.__exit__(None if told is None else type(told), told, None)
+        self._operation.finish(verdict.error)
 
 
 class UntimedCall:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from contextlib import ExitStack
+from contextvars import copy_context
 
 import pytest
 
@@ -261,3 +263,88 @@ async def test_an_object_with_an_async_call_is_awaited():
 
     assert await world.instrument(Handler())(5) == 5
     assert world.counted() == ({"ok": 1}, 1, 1)
+
+
+def _visits(world, number):
+    with world.instrument as operation:
+        operation.set(number=number)
+        yield
+        yield
+
+
+async def _visits_async(world):
+    with world.instrument:
+        yield
+
+
+def test_a_block_in_a_generator_ends_what_it_began_whoever_closes_it(world):
+    """Generators take turns, and another task or thread may close one: frameworks do so with dependencies."""
+
+    def take_turns():
+        first, second = _visits(world, 1), _visits(world, 2)
+        for visit in (first, second, first):
+            next(visit)
+        thread = threading.Thread(target=first.close)
+        thread.start()
+        thread.join()
+        with world.instrument as operation:
+            operation.set(number=3)
+        second.close()
+
+    async def close_in_another_task():
+        visit = _visits_async(world)
+        await asyncio.create_task(anext(visit))
+        await visit.aclose()
+
+    copy_context().run(take_turns)
+    asyncio.run(close_in_another_task())
+    assert world.counted() == ({"ok": 1, "cancelled": 3}, 4, 4)
+    assert world.failures == []
+    if world.log is not None:
+        assert [fields.get("number") for _, fields, *_ in world.log] == [1, 3, 2, None]
+
+
+def test_a_block_of_an_exit_stack_ends_what_the_task_began_last(world):
+    """It is entered in one function and left in another, also after a generator's block was closed elsewhere."""
+    visit = _visits(world, 1)
+    next(visit)
+    with ExitStack() as stack:
+        stack.enter_context(world.instrument).set(number=2)
+        stack.enter_context(world.instrument).set(number=3)
+        visit.close()
+    world.instrument.__exit__(None, None, None)
+    assert world.counted() == ({"ok": 2, "cancelled": 1}, 3, 3)
+    assert [component for component, _ in world.failures] == ["instrument.finish"]
+    if world.log is not None:
+        assert [fields["number"] for _, fields, *_ in world.log] == [1, 3, 2]
+
+
+def test_methods_of_a_class_are_decorated_above_and_below_their_kind(world):
+    """`@staticmethod` and `@classmethod` may stand on either side, and an async method is waited for."""
+
+    class Shop:
+        @world.instrument
+        @staticmethod
+        async def opened():
+            await asyncio.sleep(0.01)
+            return "static"
+
+        @world.instrument
+        @classmethod
+        def named(cls):
+            return cls
+
+    assert asyncio.run(Shop.opened()) == "static"
+    assert Shop.named() is Shop
+    assert world.counted() == ({"ok": 2}, 2, 2)
+    assert world.seconds.labels().state()[1] >= 0.01
+
+
+def test_a_class_is_called_and_not_awaited(world):
+    """That its objects can be called with `await` says nothing about making one."""
+
+    class Handler:
+        async def __call__(self):
+            return 1
+
+    assert isinstance(world.instrument(Handler)(), Handler)
