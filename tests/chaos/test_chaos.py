@@ -20,7 +20,7 @@ def test_nothing_is_lost_when_everything_is_killed(seed: int):
     """Each task ends, each saga is completed, undone or listed, and what was killed is seen to have been at work."""
     options = [f"--{name}={value}" for name, value in {"seed": seed, **SMALL}.items()]
     done = subprocess.run(
-        [sys.executable, RUN, "--json", *options], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, RUN, "--json", *options], capture_output=True, text=True, timeout=360, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)

@@ -32,8 +32,8 @@ FILES = find_stack(Path(__file__))
 # one answered poll, and a poll without news takes 20 s.
 PACE = Pace(interval="2s", window="24s", hold="2s")
 # A model that takes 12 s, or a hundred tasks that nobody takes, then the rule's and the notification's 2 s.
-ARRIVES_SECONDS = 90.0
-RESOLVES_SECONDS = 90.0
+ARRIVES_SECONDS = 150.0
+RESOLVES_SECONDS = 150.0
 SPEED = 4.0  # users as at four times the normal load: a backlog of a hundred tasks comes sooner
 # Silence first, before anybody has come: who came is counted as active for five minutes. A backlog early, so that it
 # is worked off when the model becomes slow.

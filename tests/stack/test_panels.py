@@ -127,10 +127,10 @@ class Prometheus:
 async def shop_port() -> AsyncIterator[int]:
     process = await asyncio.create_subprocess_exec(sys.executable, str(SHOP), stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
-    port = int(await asyncio.wait_for(process.stdout.readline(), 30))
+    port = int(await asyncio.wait_for(process.stdout.readline(), 120))
     yield port
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 15) == 0
+    assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -156,7 +156,7 @@ async def prometheus(demo: Demo, shop_port: int) -> AsyncIterator[Prometheus]:
     config.write_text(yaml.safe_dump(document), "utf-8")
     child = demo.part("Prometheus").child
     child.send(signal.SIGHUP)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as http:
         served = Prometheus(http, demo.addresses["Prometheus"])
         for trouble in sorted(set(TROUBLES.values())):
             async with demo.faults.during(trouble):

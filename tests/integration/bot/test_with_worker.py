@@ -53,8 +53,9 @@ async def test_a_statement_comes_back_sorted(bot, person, settings):
         assert (await person.sees("toast")).text == "Filed under Shopping."
 
 
-async def test_answers_do_not_wait_for_a_slow_ai(bot, person, settings, internet):
+async def test_answers_do_not_wait_for_a_slow_ai(bot, person, settings, internet, monkeypatch):
     """While the language model thinks about a statement, every command is answered, and its thought is not over."""
+    monkeypatch.setattr("midas.demo.internet.model.SLOW_SECONDS", 24.0)  # a second less than it is waited for
     internet.faults.switch("slow-ai", on=True)
     async with working(settings):
         assert "3 of them new" in (await person.hands_over("november.csv", STATEMENT)).text

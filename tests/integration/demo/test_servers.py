@@ -1,6 +1,5 @@
 """The embedded servers are real, keep their data, and never outlive the process that started them."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -99,15 +98,15 @@ def test_a_taken_fixed_port_is_an_error_that_names_it(redis_server: RedisServer,
 def test_the_servers_die_with_a_killed_parent(tmp_path: Path):
     """After kill -9 of the process that started them neither server is left."""
     parent = subprocess.run(
-        [sys.executable, "-c", ABANDONED, tmp_path], capture_output=True, text=True, check=False
+        [sys.executable, "-c", ABANDONED, tmp_path], capture_output=True, text=True, check=False, timeout=180
     )
     assert parent.returncode == -signal.SIGKILL, parent.stderr
     postgres_pid, redis_pid, home = parent.stdout.split()
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while any(lives(int(pid)) for pid in (postgres_pid, redis_pid)):
             assert time.monotonic() < deadline, "a server outlived its parent"
-            os.sched_yield()
+            time.sleep(0.01)
     finally:
         subprocess.run(["rm", "-rf", home], check=True)
 

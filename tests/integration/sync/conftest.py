@@ -97,7 +97,7 @@ async def _model(model_server, telemetry):
         api_key="sk-secret",
         base_url=model_server.url,
         model="deepseek-chat",
-        timeout=5.0,
+        timeout=60.0,
         telemetry=telemetry,
     ) as model:
         yield model
