@@ -24,6 +24,6 @@ def test_importing_an_integration_imports_no_library(module, library):
         f"import sys, botmetry.integrations.{module}; "
         f"sys.exit(any(name.partition('.')[0] == {library!r} for name in sys.modules))"
     )
-    finished = subprocess.run([sys.executable, "-c", program], check=False)
+    finished = subprocess.run([sys.executable, "-c", program], check=False, timeout=120)
 
     assert finished.returncode == 0

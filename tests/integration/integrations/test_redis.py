@@ -134,17 +134,17 @@ async def test_a_cancelled_wait_is_cancelled(make_client, telemetry, seen, event
 @pytest.mark.parametrize("kind", ["asyncio", "sync"])
 async def test_a_server_that_is_away_is_a_connection_error(kind, telemetry, seen):
     """A refused connection counts as a connection error, for waiting commands too."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
     cls, retry = (
         (redis_asyncio.Redis, redis_asyncio.retry.Retry) if kind == "asyncio" else (redis.Redis, Retry)
     )
-    client = cls(port=port, retry=retry(NoBackoff(), 0))
-    integration.instrument(client, telemetry)
-    with pytest.raises(redis.ConnectionError):
-        await done(client.get("a"))
-    with pytest.raises(redis.ConnectionError):
-        await done(client.blpop(["a"], timeout=1))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen: whoever calls is refused
+        client = cls(host="127.0.0.1", port=taken.getsockname()[1], retry=retry(NoBackoff(), 0))
+        integration.instrument(client, telemetry)
+        with pytest.raises(redis.ConnectionError):
+            await done(client.get("a"))
+        with pytest.raises(redis.ConnectionError):
+            await done(client.blpop(["a"], timeout=1))
 
     assert seen.value(ERRORS) == 2
     assert seen.nonzero(OPERATIONS) == {("GET", "error"): 1, ("BLPOP", "error"): 1}
@@ -153,10 +153,10 @@ async def test_a_server_that_is_away_is_a_connection_error(kind, telemetry, seen
 async def test_a_server_that_does_not_answer_is_a_timeout(make_client, telemetry, seen):
     """A command that gets no answer in time has the outcome timeout, and its connection counts as broken."""
     admin = make_client()
-    client = make_client(socket_timeout=0.05, retry=redis_asyncio.retry.Retry(NoBackoff(), 0))
+    client = make_client(socket_timeout=0.5, retry=redis_asyncio.retry.Retry(NoBackoff(), 0))
     integration.instrument(client, telemetry)
     await client.ping()
-    await admin.client_pause(400)
+    await admin.client_pause(2_500)
     with pytest.raises(redis.TimeoutError):
         await client.get("a")
     await admin.ping()  # answered when the pause is over

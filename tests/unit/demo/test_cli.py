@@ -15,6 +15,7 @@ def midas(*arguments: str, folder, **environ: str) -> subprocess.CompletedProces
         check=False,
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **environ},
+        timeout=120,
     )
 
 
@@ -81,10 +82,11 @@ def test_a_taken_port_is_named_with_the_variable_that_changes_it(tmp_path):
 )
 def test_a_database_that_does_not_answer_is_one_line_without_its_password(variable, url, tmp_path):
     """The address is shown, the password is not."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
     zeros = {f"{name}_PORT": "0" for name in ("BOT_METRICS", "WORKER_METRICS", "PROMETHEUS", "ALERTMANAGER")}
-    called = midas("demo", folder=tmp_path, **{variable: url.format(port=port)}, **zeros)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen: whoever calls is refused
+        port = closed.getsockname()[1]
+        called = midas("demo", folder=tmp_path, **{variable: url.format(port=port)}, **zeros)
     assert called.returncode == 2
     assert len(called.stderr.splitlines()) == 1, called.stderr
     assert str(port) in called.stderr

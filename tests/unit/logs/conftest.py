@@ -86,13 +86,13 @@ def bound():
 
 @pytest.fixture
 def eventually():
-    """Wait until a condition holds, at most ten seconds."""
+    """Wait until a condition holds, at most a minute."""
 
     def wait(condition: Callable[[], object]) -> None:
         pause = threading.Event()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not condition():
-            assert time.monotonic() < deadline, "the condition did not come true within ten seconds"
+            assert time.monotonic() < deadline, "the condition did not come true within a minute"
             pause.wait(0.005)
 
     return wait

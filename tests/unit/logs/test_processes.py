@@ -129,7 +129,7 @@ def test_an_output_nobody_reads_does_not_keep_a_process_from_ending():
         """
     )
     assert process.stdout.readline() == b"20000 True\n"
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=60) == 0
     process.communicate()
 
 
