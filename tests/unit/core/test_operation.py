@@ -306,13 +306,17 @@ def test_a_block_in_a_generator_ends_what_it_began_whoever_closes_it(world):
 
 def test_a_block_of_an_exit_stack_ends_what_the_task_began_last(world):
     """It is entered in one function and left in another, also after a generator's block was closed elsewhere."""
-    visit = _visits(world, 1)
-    next(visit)
-    with ExitStack() as stack:
-        stack.enter_context(world.instrument).set(number=2)
-        stack.enter_context(world.instrument).set(number=3)
-        visit.close()
-    world.instrument.__exit__(None, None, None)
+
+    def enter():
+        visit = _visits(world, 1)
+        next(visit)
+        with ExitStack() as stack:
+            stack.enter_context(world.instrument).set(number=2)
+            stack.enter_context(world.instrument).set(number=3)
+            visit.close()
+        world.instrument.__exit__(None, None, None)
+
+    copy_context().run(enter)
     assert world.counted() == ({"ok": 2, "cancelled": 1}, 3, 3)
     assert [component for component, _ in world.failures] == ["instrument.finish"]
     if world.log is not None:
