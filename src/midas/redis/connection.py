@@ -230,7 +230,17 @@ def reason_of(error: BaseException) -> str:
         return "it refuses the user or password in REDIS_URL"
     if isinstance(error, TimeoutError | RedisTimeoutError):
         return "no answer in time"
-    cause = error.__cause__ or error.__context__ or error
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno)
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    refusal = None if isinstance(error, ResponseError) else _first_of_the_system(error)
+    return refusal or " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _first_of_the_system(error: BaseException) -> str | None:
+    """Return the system's own words: redis-py wraps them once, and once more where it tried again."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.errno is not None:
+            return (
+                os.strerror(link.errno) if link.errno > 0 else link.strerror
+            )  # below 0: a name was not resolved
+        link = link.__cause__ or link.__context__
+    return None
