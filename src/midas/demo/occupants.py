@@ -42,10 +42,21 @@ def check_ports(options: DemoOptions, *, optional: frozenset[str]) -> None:
 
 
 def _stop_whom(port: int) -> str:
-    """Return "stop python3 (pid 17)", or a vaguer advice when we may not see whose port it is."""
+    """Return "stop nginx (pid 17)", or a vaguer advice when we may not see whose port it is."""
     try:
         listening = [entry for entry in psutil.net_connections("tcp") if entry.status == psutil.CONN_LISTEN]
         pid = next((entry.pid for entry in listening if entry.laddr[1:2] == (port,) and entry.pid), None)
-        return f"stop {psutil.Process(pid).name()} (pid {pid})" if pid else "stop what listens there"
+        return f"stop {_called(psutil.Process(pid))} (pid {pid})" if pid else "stop what listens there"
     except (psutil.Error, OSError):
         return "stop what listens there"
+
+
+def _called(process: psutil.Process) -> str:
+    """Return a program's name; of Python, whose name says nothing, also what it runs, without its arguments."""
+    name, words = process.name(), process.cmdline()[1:]
+    if not name.startswith("python"):
+        return name
+    if "-m" in words[:-1]:
+        return f"{name} -m {words[words.index('-m') + 1]}"
+    script = next((word for word in words if word.endswith(".py")), "")
+    return f"{name} {script}".rstrip()
