@@ -110,8 +110,9 @@ async def _import_statement(settings: Settings, user_id: int, name: str, data: b
         async with StatementImports(store, queue, confirmations, settings.redis_url, telemetry) as imports:
             sync = SyncService(store, queue, categorizer, confirmations, telemetry, imports=imports)
             report = await sync.import_statement(user_id, name, data)
+    transactions = "transaction" if report.found == 1 else "transactions"
     return (
-        f"{name}: {report.found} transactions found, {report.new} new, {report.duplicates} known already, "
+        f"{name}: {report.found} {transactions} found, {report.new} new, {report.duplicates} known already, "
         f"{report.queued} on their way to the AI"
     )
 

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from rich.console import Console
 
@@ -20,7 +21,7 @@ from midas.demo.options import DemoOptions
 from midas.demo.screen import Screen
 from midas.demo.supervisor import Demo
 from midas.demo.system_packages import missing_watchers
-from midas.demo.wording import final_rows
+from midas.demo.wording import final_rows, from_here
 from midas.errors import MidasError
 
 __all__ = ["run_demo"]
@@ -60,7 +61,7 @@ async def _run(options: DemoOptions, environ: Mapping[str, str], screen: Screen)
 async def _watch(demo: Demo, screen: Screen, end: asyncio.Event) -> int:
     options = demo.options
     screen.say(f"everything runs after {demo.started_in_seconds:.1f} s")
-    screen.show_addresses(demo.addresses, f"{demo.folder.logs}/*.jsonl")
+    screen.show_addresses(demo.addresses, f"{from_here(demo.folder.logs, Path.cwd())}/*.jsonl")
     for line in missing_watchers():
         screen.say(line)
     began = time.monotonic()

@@ -1,12 +1,13 @@
 """Figures in words: the same labels and units on the live screen, in the plain lines and in the final summary."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from midas.demo.accounting import Account
 from midas.demo.figures import Answers, Figures
 from midas.demo.options import DemoOptions
 
-__all__ = ["address_lines", "clock", "final_rows", "live_rows", "one_line"]
+__all__ = ["address_lines", "clock", "final_rows", "from_here", "live_rows", "one_line"]
 
 _UNKNOWN = "-"
 _MEBIBYTE = 2**20
@@ -84,6 +85,11 @@ def address_lines(addresses: Mapping[str, str]) -> list[str]:
     """Return the table of addresses, a line each."""
     width = max(map(len, addresses), default=0)
     return [f"  {name:<{width}}  {url}" for name, url in addresses.items()]
+
+
+def from_here(path: Path, here: Path) -> str:
+    """Return a path as one types it in the folder `here`: relative where it lies below."""
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def clock(elapsed_seconds: float) -> str:

@@ -1,12 +1,13 @@
 """Figures are told in the same words everywhere, and what is not known is not told as a number."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from midas.demo.accounting import Account
 from midas.demo.figures import Answers, Figures, Work
 from midas.demo.options import DemoOptions
 from midas.demo.usage import Usage
-from midas.demo.wording import address_lines, final_rows, live_rows, one_line
+from midas.demo.wording import address_lines, final_rows, from_here, live_rows, one_line
 
 NOTHING = Figures(
     Work(0.0, None, None, None, None, None, 0, 0), Answers(), Answers(), Usage(0, 0.0, 0.0, 0), None
@@ -95,3 +96,10 @@ def test_addresses_stand_in_columns():
     """The table can be read down."""
     first, second = address_lines({"bot metrics": "http://a", "Loki": "http://b"})
     assert first.index("http") == second.index("http")
+
+
+def test_a_folder_below_is_told_as_it_is_typed():
+    """`.demo/logs` in the working folder, and the whole path of one elsewhere."""
+    here = Path("/home/ada/botmetry")
+    assert from_here(here / ".demo" / "logs", here) == ".demo/logs"
+    assert from_here(Path("/srv/midas/logs"), here) == "/srv/midas/logs"
