@@ -27,25 +27,29 @@ _SAMPLED: Final = 0x01
 
 
 def carrier() -> dict[str, str]:
-    """Return the current span and fields as text pairs for a message or request."""
+    """Return the current span and fields as text pairs for a message or request.
+
+    A field that JSON does not know travels as text. One that cannot be written at all stays behind.
+    """
     pairs: dict[str, str] = {}
     span = context.span()
     if span is not None:
         pairs["traceparent"] = format_traceparent(span)
     fields = context.fields()
     if fields:
-        encoded = orjson.dumps(dict(fields), default=str, option=orjson.OPT_NON_STR_KEYS)
+        encoded = _encode(dict(fields))
         if len(encoded) <= MAX_FIELDS_BYTES:
             pairs[FIELDS_KEY] = encoded.decode()
     return pairs
 
 
 @contextmanager
-def continue_from(pairs: Mapping[str, str]) -> Iterator[None]:
+def continue_from(pairs: Mapping[str, str] | None) -> Iterator[None]:
     """Make the span and fields of a `carrier` current for a `with` block; what cannot be read is left out."""
-    span = parse_traceparent(pairs.get("traceparent", ""))
+    brought = pairs if isinstance(pairs, Mapping) else {}
+    span = parse_traceparent(_text(brought.get("traceparent")))
     span_token = None if span is None else context.enter_span(span)
-    fields_token = context.bind(**_parse_fields(pairs.get(FIELDS_KEY, "{}")))
+    fields_token = context.bind(**_parse_fields(_text(brought.get(FIELDS_KEY))))
     try:
         yield
     finally:
@@ -61,13 +65,42 @@ def format_traceparent(span: SpanContext) -> str:
 
 def parse_traceparent(text: str) -> SpanContext | None:
     """Return the span a `traceparent` names, or None when it names none."""
-    match = _TRACEPARENT.fullmatch(text.strip().lower())
+    text = text.strip().lower()
+    match = _TRACEPARENT.fullmatch(text)
     if match is None or text.startswith("ff"):
         return None
     trace_id, span_id, flags = match.groups()
     if not trace_id.strip("0") or not span_id.strip("0"):
         return None
     return SpanContext(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
+
+
+def _encode(fields: Mapping[str, object]) -> bytes:
+    """Return fields as a JSON object; each for itself when one of them cannot be part of it."""
+    try:
+        return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:
+        each = (_encode_one(name, value) for name, value in fields.items())
+        return b"{" + b",".join(part for part in each if part) + b"}"
+
+
+def _encode_one(name: str, value: object) -> bytes:
+    """Return `"name":value`, with its text where JSON has no such value; nothing when there is no text either."""
+    try:
+        return orjson.dumps({name: value}, default=str, option=orjson.OPT_NON_STR_KEYS)[1:-1]
+    except orjson.JSONEncodeError:
+        pass
+    try:
+        return orjson.dumps({name: str(value).encode("utf-8", "backslashreplace").decode()})[1:-1]
+    except Exception:  # noqa: BLE001 - foreign code: whatever `__str__` raises, the message is sent
+        return b""
+
+
+def _text(value: object) -> str:
+    """Return what a message brought as text: some clients give bytes, and a stranger may send anything."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else ""
 
 
 def _parse_fields(text: str) -> dict[str, object]:

@@ -43,6 +43,7 @@ def test_without_work_at_hand_a_message_carries_nothing():
         "garbage",
         "00-" + "0" * 32 + "-" + "1" * 16 + "-01",
         "ff-" + "1" * 32 + "-" + "1" * 16 + "-01",
+        " FF-" + "1" * 32 + "-" + "1" * 16 + "-01",
         "00-1-2-01",
     ],
 )
@@ -78,3 +79,49 @@ async def test_a_task_inherits_the_context_and_a_sibling_does_not_see_it():
 
     await asyncio.gather(parent(), child("beside"))
     assert seen == {"inside": {"user_id": 7}, "beside": {}}
+
+
+class _Unspeakable:
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def test_a_field_that_cannot_travel_keeps_no_other_from_it():
+    """JSON has no large integers, lone surrogates or cycles; the host that makes a message must not notice."""
+    cycle = []
+    cycle.append(cycle)
+    with context.scope(user_id=7, big=2**70, lone="\ud800", cycle=cycle, bad=_Unspeakable(), kind={1}):
+        message = tracing.carrier()
+    with tracing.continue_from(message):
+        assert dict(context.fields()) == {
+            "user_id": 7,
+            "big": str(2**70),
+            "lone": "\\ud800",
+            "cycle": "[[...]]",
+            "kind": "{1}",
+        }
+
+
+@pytest.mark.parametrize(
+    "brought",
+    [
+        None,
+        "text",
+        {"traceparent": None},
+        {"traceparent": 5, "botmetry-context": 5},
+        {"botmetry-context": None},
+    ],
+)
+def test_what_is_no_carrier_is_left_out(brought):
+    """A message of an older producer has none, and a stranger's may have anything in its place."""
+    with tracing.continue_from(brought):
+        assert (context.span(), dict(context.fields())) == (None, {})
+
+
+def test_a_carrier_of_bytes_is_read():
+    """redis-py gives bytes unless told otherwise."""
+    with tracing.continue_from(
+        {"traceparent": b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01", "botmetry-context": b'{"user_id":7}'}
+    ):
+        assert context.span() == ("1" * 32, "2" * 16, True)
+        assert dict(context.fields()) == {"user_id": 7}
