@@ -83,9 +83,14 @@ enter_span: Final[Callable[[SpanContext], Token[SpanContext | None]]] = _span.se
 """Makes a span the current one until `leave_span`."""
 
 
-def leave_span(token: Token[SpanContext | None]) -> None:
-    """Restore the span that was current before the `enter_span` that returned `token`; see `unbind`."""
+def leave_span(token: Token[SpanContext | None]) -> bool:
+    """Restore the span that was current before the `enter_span` that returned `token`; see `unbind`.
+
+    Returns:
+        Whether the token belongs to this context.
+    """
     try:
         _span.reset(token)
     except ValueError:
-        return
+        return False
+    return True

@@ -39,17 +39,26 @@ class OtelSpan:
     def end(self, outcome: str, error: BaseException | None, fields: Mapping[str, object]) -> None:
         """Finish the span; only `error` and `timeout` give it the status ERROR."""
         span = self._span
-        if span.is_recording():
-            span.set_attribute("outcome", outcome)
-            for name, value in fields.items():
-                span.set_attribute(name, value if isinstance(value, str | bool | int | float) else str(value))
-            if outcome in {"error", "timeout"}:
-                span.set_status(trace.StatusCode.ERROR, None if error is None else type(error).__name__)
-            if error is not None and outcome != "cancelled":
-                span.record_exception(error)
-        span.end()
-        otel_context.detach(self._attached)
-        context.leave_span(self._entered)
+        try:
+            if span.is_recording():
+                _describe(span, outcome, error, fields)
+        finally:
+            span.end()
+            # In another context, such as that of who closes a generator, detaching fails with an error in the log.
+            if context.leave_span(self._entered):
+                otel_context.detach(self._attached)
+
+
+def _describe(
+    span: trace.Span, outcome: str, error: BaseException | None, fields: Mapping[str, object]
+) -> None:
+    span.set_attribute("outcome", outcome)
+    for name, value in fields.items():
+        span.set_attribute(name, value if isinstance(value, str | bool | int | float) else str(value))
+    if outcome in {"error", "timeout"}:
+        span.set_status(trace.StatusCode.ERROR, None if error is None else type(error).__name__)
+    if error is not None and outcome != "cancelled":
+        span.record_exception(error)
 
 
 class OtelTracer:

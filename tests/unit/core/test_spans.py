@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from contextvars import copy_context
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from botmetry import context
 from botmetry.tracing import IdentityTracer
+from botmetry.tracing.otel import OtelTracer
 
 from ...untraced import fork  # noqa: TID252 -- the tests are no package on any path
 
@@ -73,3 +80,29 @@ def test_a_forked_child_gives_out_other_identifiers():
     os.waitpid(child, 0)
     assert len(theirs) == len(starts(tracer, 1)[0].trace_id)
     assert theirs not in {identity.trace_id for identity in starts(tracer, SPANS)}
+
+
+class _Unspeakable(Exception):  # noqa: N818 - it is no error of a program
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("broken", [{"value": _Unspeakable()}, {}])
+def test_an_opentelemetry_span_ends_whatever_is_told_of_it(broken):
+    """A value or an error without text must not leave an ended piece of work as the parent of all that follows."""
+    exported = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    span = OtelTracer(provider, "1").start("work", "internal", {})
+    with pytest.raises(RuntimeError, match="no text"):
+        span.end("error", _Unspeakable(), broken)
+    assert [span.name for span in exported.get_finished_spans()] == ["work"]
+    assert (context.span(), trace.get_current_span()) == (None, trace.INVALID_SPAN)
+
+
+def test_an_opentelemetry_span_that_ends_elsewhere_says_nothing(caplog):
+    """OpenTelemetry logs an error with a traceback when a generator's span is closed by another task."""
+    span = copy_context().run(OtelTracer(TracerProvider(), "1").start, "work", "internal", {})
+    with caplog.at_level(logging.DEBUG):
+        span.end("cancelled", None, {})
+    assert caplog.records == []
