@@ -34,6 +34,7 @@ from midas.demo.occupants import check_ports
 from midas.demo.options import DemoOptions
 from midas.demo.viewers import Viewers, viewers_present
 from midas.demo.watchers import Watchers, present
+from midas.demo.wording import from_here
 from midas.errors import QueueUnavailable
 from midas.settings import Settings
 
@@ -41,6 +42,7 @@ __all__ = ["Demo"]
 
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 15.0  # a worker finishes what it began, and a slow model takes 12 s
+_WAITING_SECONDS = 10.0  # nobody looks longer than that at a screen on which nothing happens
 _CHOOSE = ("DATABASE_URL", "REDIS_URL", "TELEGRAM_BOT_TOKEN", "DEEPSEEK_API_KEY")
 _PATIENCE = aiohttp.ClientTimeout(total=5.0)
 
@@ -196,8 +198,19 @@ class Demo:
         return part
 
     async def _bring_up(self, part: KeptProgram) -> None:
-        await part.start()
+        waiting = asyncio.create_task(self._tell_of_waiting(part))
+        try:
+            await part.start()
+        finally:
+            waiting.cancel()
         self._say(f"{part.name} ready in {part.started_in_seconds:.1f} s")
+
+    async def _tell_of_waiting(self, part: KeptProgram) -> None:
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(_WAITING_SECONDS)
+            logs = from_here(part.program.output.with_suffix(".*"), Path.cwd())
+            self._say(f"{part.name} is not ready after {time.monotonic() - began:.0f} s; waiting ({logs})")
 
     async def _try(self, program: Program) -> None:
         """Bring up what the demo can do without."""

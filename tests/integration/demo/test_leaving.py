@@ -19,10 +19,11 @@ VARIABLES = ("BOT_METRICS", "WORKER_METRICS", "PROMETHEUS", "ALERTMANAGER", "GRA
 
 @contextmanager
 def running_demo(
-    folder: Path, *arguments: str
+    folder: Path, *arguments: str, until: str = "logs:", **chosen: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], list[psutil.Process]]]:
-    """Run `midas demo` on free ports; give it and everything below it once its table of addresses is printed."""
+    """Run `midas demo` on free ports; give it and everything below it once it printed its addresses, or `until`."""
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder)} | {f"{name}_PORT": "0" for name in VARIABLES}
+    environ |= chosen
     output = folder / "printed"
     with output.open("wb") as sink:
         demo = subprocess.Popen(
@@ -33,7 +34,7 @@ def running_demo(
             stderr=sink,
         )
     try:
-        wait_until(lambda: "logs:" in output.read_text() or demo.poll() is not None, STARTING_SECONDS)
+        wait_until(lambda: until in output.read_text() or demo.poll() is not None, STARTING_SECONDS)
         assert demo.poll() is None, output.read_text()
         yield demo, psutil.Process(demo.pid).children(recursive=True)
     finally:
@@ -101,3 +102,15 @@ def test_a_worker_that_was_killed_is_replaced_while_the_demo_goes_on(tmp_path):
         demo.send_signal(signal.SIGINT)
         assert demo.wait(ENDING_SECONDS) == 0
     assert "worker-2 was ended by SIGKILL" in (tmp_path / "printed").read_text()
+
+
+def test_what_is_waited_for_is_told_and_can_be_given_up(tmp_path):
+    """A messenger out of reach keeps the start waiting: the screen says so, and Ctrl-C leaves nothing behind."""
+    nobody = {"TELEGRAM_BOT_TOKEN": f"123456:{'a' * 35}", "TELEGRAM_API_URL": "http://127.0.0.1:9"}
+    with running_demo(tmp_path, until="bot is not ready after 10 s; waiting", **nobody) as (demo, processes):
+        assert len(processes) > 4
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(ENDING_SECONDS) == 0
+    assert alive(processes) == []
+    assert "nothing is left behind" in (tmp_path / "printed").read_text()
+    assert sorted(path.name for path in (tmp_path / ".demo").iterdir()) == ["lock", "logs"]
