@@ -53,7 +53,7 @@ async def test_a_report_goes_out_without_the_ai(without_redis, redis_cable, pers
     """When Redis is away the report comes nevertheless, without the promise of an analysis; the error is counted."""
     await person.hands_over("november.csv", STATEMENT)
     await redis_cable.pull_out()
-    assert "62.29 EUR in 365 days" in (await person.says("/report 365")).text
+    assert "62.29 EUR in 3660 days" in (await person.says("/report 3660")).text
     assert await metric(settings, "bot_errors_total", command="report") == 1
     await redis_cable.plug_in()
 

@@ -67,7 +67,7 @@ async def test_answers_do_not_wait_for_a_slow_ai(bot, person, settings, internet
             "/pending": "Nothing waits",
             "/categorize": "I am sorting 1 payment",
             "/help": "What I can do",
-            "/report 365": "62.29 EUR in 365 days",
+            "/report 3660": "62.29 EUR in 3660 days",
         }.items():
             assert words in (await person.says(command)).text
         assert internet.model.stats()["thinking"]

@@ -66,7 +66,7 @@ async def test_after_a_failover_it_is_known_that_the_pivot_may_have_happened(orc
             SagaStep("pivot", pivot, kind=StepKind.PIVOT),
         ]
         durability = Durability(replicas=1, timeout=120.0)
-        owner = orchestrate(steps, redis_url=url, durability=durability, lease_seconds=0.6)
+        owner = orchestrate(steps, redis_url=url, durability=durability, lease_seconds=1.5)
         running = asyncio.create_task(owner.execute({}, saga_id="s"))
         async with asyncio.timeout(60):
             while not owner._runs or (await owner.show("s")).steps["pivot"].state is not StepState.EXECUTING:
@@ -79,7 +79,7 @@ async def test_after_a_failover_it_is_known_that_the_pivot_may_have_happened(orc
 
         os.kill(master.info("server")["process_id"], signal.SIGKILL)
         replica.replicaof("NO", "ONE")
-        heir = orchestrate(steps, redis_url=replica_url, lease_seconds=0.6)
+        heir = orchestrate(steps, redis_url=replica_url, lease_seconds=1.5)
         with pytest.raises(NotPossible, match="past its pivot"):
             await heir.abort("s")
         result = await asyncio.wait_for(heir.result("s"), 60)

@@ -229,26 +229,30 @@ async def test_the_threshold_is_the_callers(store, confirmations, categorizer, s
     assert (await sync.apply(1, (await spend()).id, SURE)).transaction.status == "pending"
 
 
-@pytest.fixture(name="impatient")
-def _impatient(store, confirmations, model, telemetry):
-    """A service that asks the language model itself and waits a moment only."""
-    categorizer = Categorizer(store.merchants, model, telemetry)
-    return SyncService(store, None, categorizer, confirmations, telemetry, ai_seconds=0.5)
+@pytest.fixture(name="waiting")
+def _waiting(store, confirmations, model, telemetry):
+    """Make a service that asks the language model itself and waits for it so many seconds."""
+
+    def make(seconds):
+        categorizer = Categorizer(store.merchants, model, telemetry)
+        return SyncService(store, None, categorizer, confirmations, telemetry, ai_seconds=seconds)
+
+    return make
 
 
-async def test_an_ai_that_is_down_files_under_other(impatient, model_server, spend):
+async def test_an_ai_that_is_down_files_under_other(waiting, model_server, spend):
     """No error reaches the task; the user is asked what it was."""
     model_server.status = 401
 
-    applied = await impatient.categorize(1, (await spend("XQZJ WVK")).id, "XQZJ WVK", Decimal("-9.90"))
+    applied = await waiting(60.0).categorize(1, (await spend("XQZJ WVK")).id, "XQZJ WVK", Decimal("-9.90"))
 
     assert (applied.transaction.category, applied.transaction.confidence) == ("Other", 0.0)
     assert applied.confirmation is not None
 
 
-async def test_an_ai_that_is_too_slow_leaves_it_uncategorized(impatient, silence, spend, sample):
+async def test_an_ai_that_is_too_slow_leaves_it_uncategorized(waiting, silence, spend, sample):
     """The task ends in time, and the transaction is tried another time."""
-    applied = await impatient.categorize(1, (await spend("XQZJ WVK")).id, "XQZJ WVK", Decimal("-9.90"))
+    applied = await waiting(0.5).categorize(1, (await spend("XQZJ WVK")).id, "XQZJ WVK", Decimal("-9.90"))
 
     assert (applied.transaction.category, applied.transaction.status) == ("Uncategorized", "uncategorized")
     assert sample("ai_fallbacks_total", task=TASK, reason="timeout") == 1

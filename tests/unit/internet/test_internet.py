@@ -66,16 +66,16 @@ async def test_aiogram_sends_edits_and_answers(internet, bot):
     assert update.message.from_user.id == update.message.chat.id == 7
     keyboard = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="Yes", callback_data="y")]])
     sent = await bot.send_message(7, "<b>H&amp;M</b>?", reply_markup=keyboard)
-    seen = await person.look(5)
+    seen = await person.look(60)
     assert (seen.kind, seen.text, seen.buttons) == ("message", "H&M?", [("Yes", "y")])
     person.press(seen, "y")
     (update,) = await bot.get_updates(offset=update.update_id + 1)
     assert update.callback_query.data == "y"
     assert update.callback_query.message.message_id == sent.message_id
     await bot.answer_callback_query(update.callback_query.id, "Done")
-    assert (await person.look(5)).text == "Done"
+    assert (await person.look(60)).text == "Done"
     await bot.edit_message_text("Filed.", chat_id=7, message_id=sent.message_id)
-    seen = await person.look(5)
+    seen = await person.look(60)
     assert (seen.kind, seen.text, seen.buttons) == ("edit", "Filed.", [])
 
 
@@ -91,7 +91,7 @@ async def test_documents_travel_both_ways(internet, bot):
     )
     assert (await bot.download(update.message.document)).read() == data
     await bot.send_document(7, BufferedInputFile(b"abc", "report.txt"), caption="Here")
-    seen = await person.look(5)
+    seen = await person.look(60)
     assert (seen.text, seen.message["document"]["file_name"]) == ("Here", "report.txt")
 
 
@@ -166,33 +166,33 @@ async def test_json_bodies_and_queries_work_as_forms_do(internet):
 
 async def test_a_flood_is_stopped_with_the_time_to_wait(bot):
     """Too many messages to one chat are 429 with retry_after, which aiogram understands."""
-    options = InternetOptions(token=TOKEN, users=0, flood=FloodLimits(chat_rate=0.5, chat_burst=2))
+    options = InternetOptions(token=TOKEN, users=0, flood=FloodLimits(chat_rate=0.01, chat_burst=2))
     async with serve_internet(options) as internet, _bot(internet) as client:
         internet.account(7).write("hi")
         await client.send_message(7, "1")
         await client.send_message(7, "2")
         with pytest.raises(TelegramRetryAfter) as caught:
             await client.send_message(7, "3")
-        assert caught.value.retry_after == 2
+        assert 40 < caught.value.retry_after <= 100
 
 
-async def test_bot_errors_break_the_stated_share_of_messages(internet, bot):
+async def test_bot_errors_break_the_stated_share_of_messages():
     """Under the fault the stated share of sendMessage calls is 500, and everything else works."""
-    for user in range(200):
-        internet.account(1000 + user)
-    internet.faults.switch("bot-errors", on=True)
-    failed = 0
-    for user in range(200):
-        try:
-            await bot.send_message(1000 + user, "x")
-        except TelegramServerError:
-            failed += 1
-        except TelegramRetryAfter:
-            break
-    assert abs(failed / (user + 1) - BOT_ERROR_SHARE) < 0.15
-    assert await bot.get_me()
-    internet.faults.switch("bot-errors", on=False)
-    assert internet.book.summary()["since_switch"]["errors"] == 0
+    options = InternetOptions(token=TOKEN, users=0, flood=FloodLimits().faster(100))
+    async with serve_internet(options) as internet, _bot(internet) as bot:
+        for user in range(200):
+            internet.account(1000 + user)
+        internet.faults.switch("bot-errors", on=True)
+        failed = 0
+        for user in range(200):
+            try:
+                await bot.send_message(1000 + user, "x")
+            except TelegramServerError:
+                failed += 1
+        assert abs(failed / 200 - BOT_ERROR_SHARE) < 0.15
+        assert await bot.get_me()
+        internet.faults.switch("bot-errors", on=False)
+        assert internet.book.summary()["since_switch"]["errors"] == 0
 
 
 async def test_single_failures_can_be_ordered(internet, bot):
@@ -258,7 +258,7 @@ async def test_the_control_panel_switches_and_reports(internet, bot):
         async with session.get(f"{internet.url}/control/stats") as response:
             stats = await response.json()
     assert stats["answers"]["count"] == 1
-    assert 0 < stats["answers"]["p99"] < 5
+    assert 0 < stats["answers"]["p99"] < 15
     assert (stats["users"], stats["faults"]) == (0, ["slow-ai"])
 
 
