@@ -114,6 +114,29 @@ async def test_a_line_that_no_rate_holds_back_any_more_goes_on(make_queue, clock
     await check_drained(unlimited)
 
 
+@pytest.mark.parametrize("per_second", [50.0, 5_000.0])
+async def test_a_rate_that_is_raised_holds_at_once(make_queue, clock, per_second):
+    """After one an hour the next is not an hour away, for a clock that was set back neither; the new rate is kept."""
+    slow = await make_queue(clock, limits={"mail": Limit(per_second=1 / 3600)})
+    begun = []
+    handlers = {"mail": lambda payload: begun.append(payload["n"])}
+    await slow.add_tasks([NewTask("mail", {"n": n}) for n in range(1_000)])
+    await _run_due(slow, handlers, clock)
+    assert len(begun) == 1
+    fast = await make_queue(clock, limits={"mail": Limit(per_second=per_second)})
+    clock.advance(-1_000)
+
+    async def is_near():
+        return float(await fast.redis.hget(f"{fast.keys.tag}pace", "mail")) <= clock() * 1000 + 100
+
+    async with at_work(Worker(fast, handlers)):
+        await until(is_near)
+    for _ in range(5):
+        clock.advance(0.02)
+        await _run_due(fast, handlers, clock)
+    assert abs(len(begun) - 0.1 * per_second) <= 3
+
+
 async def test_a_task_that_got_its_moment_can_be_cancelled(make_queue, clock):
     """Of a task that was let go at its moment, and cancelled before anybody took it, nothing is left."""
     queue = await make_queue(clock, limits={"t": Limit(per_second=10)})

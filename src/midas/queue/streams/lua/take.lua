@@ -61,14 +61,19 @@ local function free_places(task_type, concurrency)
   return concurrency - redis.call('ZLEXCOUNT', BUSY, '[' .. task_type .. '\0', '(' .. task_type .. '\1')
 end
 
--- The next moment at which a type with a rate may start a task, and whether it has come; what may be caught up with in ms.
-local function next_moment(task_type, caught_up)
-  local moment = math.max(now - caught_up, tonumber(redis.call('HGET', PACE, task_type) or '0'))
-  return moment, moment - now <= 0.5 -- the clock has whole milliseconds
-end
-
 local function set_moment(task_type, moment)
   redis.call('HSET', PACE, task_type, string.format('%.3f', moment))
+end
+
+-- The next moment at which a type with a rate may start a task, and whether it has come; what may be caught up with in ms. One
+-- that is more than an interval away is of a slower rate that somebody has raised since, or of a clock that was set back.
+local function next_moment(task_type, interval, caught_up)
+  local moment = math.max(now - caught_up, tonumber(redis.call('HGET', PACE, task_type) or '0'))
+  if moment > now + interval + 1 then
+    moment = now + interval
+    set_moment(task_type, moment)
+  end
+  return moment, moment - now <= 0.5 -- the clock has whole milliseconds
 end
 
 -- Types with a rate start the best of their parked tasks at each moment. Where nobody looked in time, a worker being a little
@@ -81,7 +86,7 @@ local function let_go_at_their_moment()
     local concurrency, interval, burst = limit[1], limit[2], limit[3]
     if interval > 0 and first_parked(task_type) then
       local places = math.min(free_places(task_type, concurrency), 200)
-      local moment, has_come = next_moment(task_type, math.max(burst, CATCH_UP_MS))
+      local moment, has_come = next_moment(task_type, interval, math.max(burst, CATCH_UP_MS))
       while has_come and places > 0 do
         local id = release_parked(task_type)
         if not id then
@@ -104,7 +109,7 @@ end
 local function look_again_at_the_next_moment()
   for task_type, limit in pairs(limits) do
     if limit[2] > 0 and first_parked(task_type) and free_places(task_type, limit[1]) > 0 then
-      look_again_within(math.max(0, math.ceil(next_moment(task_type, 0) - now)))
+      look_again_within(math.max(0, math.ceil(next_moment(task_type, limit[2], 0) - now)))
     end
   end
 end
@@ -120,7 +125,7 @@ local function may_run(index, entry, head, body)
   local concurrency, interval, burst = limit[1], limit[2], limit[3]
   local may = free_places(task_type, concurrency) > 0
   if may and interval > 0 and redis.call('HDEL', PACE, 'paid ' .. id) == 0 then
-    local moment, has_come = next_moment(task_type, burst)
+    local moment, has_come = next_moment(task_type, interval, burst)
     may = has_come
     if may then
       set_moment(task_type, moment + interval)
