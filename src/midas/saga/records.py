@@ -236,8 +236,13 @@ def parse_transition(line: bytes) -> Transition:
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in a line what an action raised."""
-    return f"{type(error).__name__}: {error}".removesuffix(": ")[:MOST_ERROR_CHARACTERS]
+    """Say in a line what an action raised, even where its text cannot be sent, as of an odd file name, or be had."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 -- an error that cannot even say what it is, is one all the same
+        text = "(its text cannot be had)"
+    reason = f"{type(error).__name__}: {text}".removesuffix(": ")[:MOST_ERROR_CHARACTERS]
+    return reason.encode("utf-8", "replace").decode()
 
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
