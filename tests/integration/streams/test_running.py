@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
 
@@ -135,6 +136,22 @@ async def test_whatever_a_handler_does_fails_its_task_only(queue, handler):
     assert await queue.get_result(good, 0) == 1
     assert (await queue.dead_letter(bad)).retries == (0 if handler is _unsendable else 1)
     await check_drained(queue)
+
+
+async def test_no_run_sees_what_another_left_in_its_context(queue):
+    """What one handler set in a context variable, such as whose task it is, is unknown to the next one in its place."""
+    whose = ContextVar("whose", default=None)
+    seen = []
+
+    async def handle(payload):
+        seen.append(whose.get())
+        whose.set(payload["n"])
+
+    await queue.add_tasks([NewTask("t", {"n": n}) for n in range(20)])
+    token = whose.set("the worker's")
+    await Worker(queue, {"t": handle}, concurrency=2).run(until_empty=True)
+    whose.reset(token)
+    assert seen == ["the worker's"] * 20
 
 
 async def test_a_failed_task_is_tried_again_with_its_history(queue):

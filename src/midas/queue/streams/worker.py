@@ -13,6 +13,7 @@ import socket
 import time
 from collections import deque
 from contextlib import nullcontext, suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botmetry import context
@@ -88,6 +89,7 @@ class Worker:
         self._unwanted: dict[str, TaskStatus | None] = {}
         self._mean_seconds: float | None = None
         self._looked_at = time.monotonic()
+        self._context = copy_context()
 
     async def run(self, *, until_empty: bool = False, handle_signals: bool = True) -> None:
         """Run tasks until ``stop()``, SIGTERM or SIGINT; a second signal gives back at once what runs.
@@ -98,6 +100,7 @@ class Worker:
             until_empty: End as well when nothing waits and nothing will be retried within the longest pause.
             handle_signals: Whether signals are ours; False in a process that has others to see to as well.
         """
+        self._context = copy_context()
         reader = Reader(
             self._queue, self._worker_id, on_taken_away=self._taken_away, on_cancelled=self._cancelled
         )
@@ -196,7 +199,8 @@ class Worker:
 
     def _start(self, task: StreamTask) -> None:
         task.started_at = time.monotonic()
-        self._runs[task.message_id] = asyncio.create_task(self._run(task))
+        # Each in a context of its own: the end of another run begins this one, and what that set is not for this one.
+        self._runs[task.message_id] = asyncio.create_task(self._run(task), context=self._context.copy())
 
     def _ended(self, task: StreamTask) -> None:
         del self._runs[task.message_id]
