@@ -216,13 +216,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _with_running_demo(environ: Environ) -> Environ:
-    """Add the addresses of the demo that runs in this folder, when none are given."""
+    """Add the addresses of the demo that runs in this folder, when none are given.
+
+    Raises:
+        SettingsError: None are given, and none runs here.
+    """
     if environ.get("DATABASE_URL") or environ.get("REDIS_URL"):
         return environ
     try:
         found: dict[str, str] = json.loads(Path(".demo", "stores.json").read_text())
     except (OSError, ValueError):
-        return environ
+        raise SettingsError(
+            "DATABASE_URL and REDIS_URL", "are not set, and no demo runs in this folder"
+        ) from None
     return {**environ, **found}
 
 

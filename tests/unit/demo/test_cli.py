@@ -65,6 +65,15 @@ def test_a_broken_statement_is_told_before_anything_is_connected_to(tmp_path):
     assert_one_line(midas("import", "october.csv", folder=tmp_path), "october.csv, line 3", "2026-10-xx")
 
 
+@pytest.mark.parametrize("arguments", [("queue", "ls"), ("saga", "ls"), ("migrate",), ("import", "ok.csv")])
+def test_without_stores_and_without_a_demo_here_both_are_named(arguments, tmp_path):
+    """Who forgot to start the demo, or stands in another folder, is told so, and not only of a variable."""
+    (tmp_path / "ok.csv").write_text("date,amount,description\n2026-10-01,-12.50,A\n")
+    assert_one_line(
+        midas(*arguments, folder=tmp_path), "REDIS_URL", "DATABASE_URL", "no demo runs in this folder"
+    )
+
+
 def test_a_taken_port_is_named_with_the_variable_that_changes_it(tmp_path):
     """`make demo` on a busy machine says which port, whose, and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
