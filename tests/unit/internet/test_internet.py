@@ -273,9 +273,18 @@ async def test_a_dead_poll_does_not_swallow_updates(internet, bot):
     assert update.message.text == "hi"
 
 
-def test_wrong_calls_get_one_line(capsys):
+@pytest.fixture
+def own_logging(monkeypatch):
+    """Let the program set up its logging, and leave nothing of that to later tests."""
+    root = logging.getLogger()
+    level = root.level
+    monkeypatch.setattr(root, "handlers", [])
+    yield
+    root.setLevel(level)
+
+
+def test_wrong_calls_get_one_line(capsys, own_logging):
     """A taken port and impossible values end with an exit code and one clear line, without a traceback."""
-    logging.getLogger().handlers.clear()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
