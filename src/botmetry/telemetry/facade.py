@@ -50,7 +50,7 @@ class Check:
     """One thing that must work for the program to be ready.
 
     Attributes:
-        probe: Raises when it does not work; plain or async.
+        probe: Raises or returns False when it does not work; plain or async.
         timeout: Seconds it may take.
     """
 
@@ -233,21 +233,26 @@ class Telemetry(OwnMetrics):
     def add_check(
         self, name: str, probe: Callable[[], Awaitable[object] | object], timeout: float = 2.0
     ) -> None:
-        """Have `/readyz` ask `probe`, which raises when it does not work, and give it `timeout` seconds."""
+        """Have `/readyz` ask `probe`, which raises or returns False when something does not work.
+
+        A plain function runs in a thread, because it may block; `timeout` is in seconds.
+        """
         self.checks[name] = Check(probe, timeout)
 
     def at_scrape(
         self, refresh: Refresh, *, name: str | None = None, timeout: float = DEFAULT_TIMEOUT_SECONDS
     ) -> None:
-        """Run `refresh`, which sets gauges, before each scrape; plain or async.
+        """Run `refresh`, which sets gauges, before each scrape; plain or async. Keep it short: the loop waits for it.
 
         Args:
-            refresh: What to run.
-            name: The component a failure is counted under; by default the function's name.
+            refresh: What to run. Adding it again changes its timeout.
+            name: The component a failure is counted under, by default the function's name; a second function of a
+                name that was given replaces the first.
             timeout: Seconds it may take.
         """
         component = name or str(getattr(refresh, "__qualname__", "at_scrape"))
-        self._probes.add(component, refresh, timeout=timeout)
+        # Functions of the same default name, such as two lambdas of one function, are two all the same.
+        self._probes.add(component, refresh, timeout=timeout, key=None if name else refresh)
 
     async def refresh(self) -> None:
         """Bring the values that are asked for at scrape time up to date."""

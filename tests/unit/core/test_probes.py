@@ -83,3 +83,43 @@ async def test_the_pools_of_a_program_add_up_and_can_be_taken_back(telemetry):
     undo()
     await telemetry.refresh()
     assert values(telemetry, "db_pool_connections") == {("idle",): 2, ("in_use",): 1, ("max",): 0}
+
+
+async def test_functions_without_a_name_of_their_own_do_not_replace_each_other(telemetry):
+    """Two lambdas are two, and so is one method of two objects; the same one is run once."""
+    runs = []
+
+    class Pool:
+        def refresh(self):
+            runs.append(self)
+
+    first, second = Pool(), Pool()
+    for pool in (first, second, first):
+        telemetry.at_scrape(pool.refresh)
+    for number in (1, 2):
+        telemetry.at_scrape(lambda number=number: runs.append(number))
+    telemetry.at_scrape(lambda: runs.append("old"), name="named")
+    telemetry.at_scrape(lambda: runs.append("new"), name="named")
+    await telemetry.refresh()
+    assert runs == [first, second, 1, 2, "new"]
+
+
+async def test_a_probe_whose_own_work_was_cancelled_is_a_failed_one(telemetry):
+    """What a probe waits for may be cancelled by its library; the scrape is not, and is answered."""
+
+    async def probe():
+        raise asyncio.CancelledError
+
+    telemetry.at_scrape(probe, name="pool")
+    await telemetry.refresh()
+    assert values(telemetry, "telemetry_errors_total") == {("pool",): 1}
+
+    async def wait():
+        await asyncio.Event().wait()
+
+    telemetry.at_scrape(wait, name="pool", timeout=60)
+    scrape = asyncio.create_task(telemetry.refresh())
+    await asyncio.sleep(0)
+    scrape.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await scrape
