@@ -1,7 +1,7 @@
 """The exposition as bytes, made away from the event loop.
 
 A registry of 18,000 series takes some 150 ms to render. Done in the event loop that would be a 150 ms pause
-of the observed program at every scrape; so it happens in a thread of our own, which a program that
+of the observed program at every scrape; so it happens in a thread of its own, which a program that
 fills asyncio's default threads cannot starve.
 """
 
@@ -11,13 +11,13 @@ import asyncio
 import gzip
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from botmetry.server.filtering import only_samples
 from botmetry.server.negotiation import Format
 from botmetry.server.shared_work import SharedWork
 from botmetry.server.source import Source
+from botmetry.server.threads import in_thread
 
 __all__ = ["Exposition", "Page", "count_series"]
 
@@ -52,21 +52,20 @@ class Exposition:
         self._source = source
         self._refreshes: SharedWork[None, None] = SharedWork()
         self._pages: SharedWork[Page, bytes] = SharedWork()
-        # One thread: two would only take the interpreter lock from each other.
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="botmetry-render")
+        # One thread at a time: two would only take the interpreter lock from each other.
+        self._turn = asyncio.Lock()
 
     async def render(self, page: Page) -> bytes:
         """Refresh what is read at scrape time, then return the body of `page`."""
         return await self._pages.run(page, lambda: self._render(page))
 
     async def aclose(self, seconds: float) -> None:
-        """Finish what is under way, in at most `seconds`, and end the thread. Idempotent.
+        """Finish what is under way, in at most `seconds`. Idempotent.
 
         A collector that never returns keeps its thread, because threads cannot be ended from outside.
         """
-        finished = await self._pages.aclose(seconds)
+        await self._pages.aclose(seconds)
         await self._refreshes.aclose(seconds)
-        self._executor.shutdown(wait=finished, cancel_futures=True)
 
     async def _render(self, page: Page) -> bytes:
         if page.compressed:
@@ -87,7 +86,8 @@ class Exposition:
             self._source.internal_error("server.refresh", error)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        async with self._turn:
+            return await in_thread(work, name="botmetry-render")
 
 
 def _breathe() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from botmetry.server.shared_work import SharedWork
 from botmetry.server.source import Check, Source
+from botmetry.server.threads import in_thread
 
 __all__ = ["CheckResult", "Readiness", "Report"]
 
@@ -81,24 +82,30 @@ class Readiness:
         deadline = asyncio.timeout(check.timeout)
         try:
             async with deadline:
-                await self._call(name, check)
+                if await self._call(name, check) is False:
+                    error = "returned False"
         except Exception as failure:  # noqa: BLE001 -- raising anything is how a check says no
             late = deadline.expired()
             error = f"no answer within {check.timeout:g} s" if late else self._redact(_described(failure))
+        except asyncio.CancelledError as failure:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            error = _described(failure)  # it is not we who were cancelled, but what the check has waited for
         return CheckResult(error is None, error, round(time.perf_counter() - started, 6))
 
-    async def _call(self, name: str, check: Check) -> None:
-        """Call the check: a coroutine function here, a plain function in a thread, because it may block.
+    async def _call(self, name: str, check: Check) -> object:
+        """Return the check's answer: a coroutine function is called here, a plain one in a thread, as it may block.
 
         A thread cannot be cancelled. A blocking check that hangs is waited for again by the next probe, so that
         it costs one thread, not one a probe.
         """
         if inspect.iscoroutinefunction(check.probe):
-            await check.probe()
-            return
-        outcome = await self._blocking.run(name, lambda: asyncio.to_thread(check.probe))
-        if inspect.isawaitable(outcome):
-            await outcome
+            return await check.probe()
+        outcome = await self._blocking.run(
+            name, lambda: in_thread(check.probe, name=f"botmetry-check {name}")
+        )
+        return await outcome if inspect.isawaitable(outcome) else outcome
 
 
 def _described(error: BaseException) -> str:

@@ -17,7 +17,7 @@ class Check(Protocol):
 
     @property
     def probe(self) -> Callable[[], Awaitable[object] | object]:
-        """Raise when the thing is not ready; may be a coroutine function."""
+        """Raise or return False when the thing is not ready; may be a coroutine function."""
         ...  # a protocol has no body
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from functools import partial
 
@@ -135,3 +137,70 @@ async def test_simultaneous_probes_share_one_run(source, make_check):
 
     assert [report.ready for report in await asyncio.gather(*probes)] == [True, True, True]
     assert len(calls) == 1
+
+
+async def test_a_check_may_say_no_by_returning_false(source, make_check):
+    """Many clients answer a ping with True or False; a check that can never fail would say nothing."""
+
+    async def refused():
+        return False
+
+    source.checks = {
+        "plain": make_check(lambda: False),
+        "async": make_check(refused),
+        "wrapped": make_check(partial(lambda ask: ask(), refused)),
+        "nothing": make_check(lambda: 0),
+    }
+
+    report = await Readiness(source, censor).report()
+
+    assert {name: result.error for name, result in report.checks.items()} == {
+        "plain": "returned False",
+        "async": "returned False",
+        "wrapped": "returned False",
+        "nothing": None,
+    }
+
+
+async def test_a_check_whose_own_work_was_cancelled_has_failed(source, make_check):
+    """What a check waits for may be cancelled by its library; who asks still gets an answer."""
+
+    async def cancelled():
+        raise asyncio.CancelledError
+
+    source.checks = {"pool": make_check(cancelled), "other": make_check(fine)}
+
+    report = await Readiness(source, censor).report()
+
+    assert report.checks["pool"].error == "CancelledError"
+    assert report.checks["other"].ok
+
+
+async def test_a_check_that_ends_its_thread_has_failed(source, make_check):
+    """`sys.exit` in a check is its failure, and not the end of the program."""
+    source.checks = {"tool": make_check(partial(sys.exit, "no tool"))}
+
+    report = await Readiness(source, censor).report()
+
+    assert report.checks["tool"].error == "RuntimeError: SystemExit: no tool"
+
+
+def test_a_program_ends_while_a_blocking_check_hangs():
+    """Neither the loop nor the interpreter waits for a thread that waits for a dead host."""
+    program = """
+import asyncio, threading, time
+from botmetry.server.threads import in_thread
+
+async def main():
+    try:
+        await asyncio.wait_for(in_thread(lambda: time.sleep(600), name="hangs"), 0.01)
+    except TimeoutError:
+        print("late")
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stdout == "late\n"
