@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from botmetry.errors import BotmetryError
-from midas.demo.fault_list import expectation
+from midas.demo.fault_list import expectation, only_awaited
 from midas.demo.faults import FAULTS
 from midas.demo.options import DemoOptions
 from midas.demo.screen import Screen
@@ -69,10 +69,11 @@ async def _watch(demo: Demo, screen: Screen, end: asyncio.Event) -> int:
     try:
         with screen:
             while not _is_over(began, options.duration_seconds):
-                screen.show(await demo.observer.live(), demo.faults.active)
+                faults = demo.faults.active
+                screen.show(only_awaited(await demo.observer.live(), faults), faults)
                 if await _happens(end, _pause(began, options.duration_seconds)):
                     break
-            figures = await demo.observer.whole()
+            figures = only_awaited(await demo.observer.whole(), demo.faults.active)
     finally:
         fault.cancel()
         await asyncio.gather(fault, return_exceptions=True)
