@@ -93,7 +93,10 @@ class Metric(ABC, Generic[_Series]):
         Raises:
             MetricError: The labels are not those that the metric was declared with.
         """
-        series = self._series.get(values) if not named else None  # type: ignore[arg-type]  # unlike types miss
+        try:
+            series = self._series.get(values) if not named else None  # type: ignore[arg-type]  # unlike types miss
+        except TypeError:  # a list or the like, which is a label value as its text
+            series = None
         return series if series is not None else self._find(values, named)
 
     def remove(self, *values: object) -> None:

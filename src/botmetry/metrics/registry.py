@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate, islice
-from threading import Lock
+from threading import Lock, local
 from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -61,7 +61,7 @@ class Registry:
             keeping: Where the numbers are kept; by default in this process, for itself.
         """
         self._series_limit = series_limit
-        self._series_limits = dict(series_limits or {})
+        self._series_limits = {name: _limit(name, limit) for name, limit in (series_limits or {}).items()}
         self._failed = failed
         self._overflowed = overflowed
         self._metrics: dict[str, AnyMetric] = {}
@@ -99,9 +99,13 @@ class Registry:
         self._unregistered.append(made)
         return made
 
-    def limit(self, name: str, series_limit: int | None) -> None:
-        """Set the number of series a metric may have, before it is declared."""
-        self._series_limits[name] = series_limit
+    def limit(self, name: str, series_limit: object) -> None:
+        """Set the number of series a metric may have, before it is declared.
+
+        Raises:
+            MetricError: It is neither None nor at least 1.
+        """
+        self._series_limits[name] = _limit(name, series_limit)
 
     def metrics(self) -> list[AnyMetric]:
         """Return the declared metrics, in the order of their declaration."""
@@ -112,7 +116,10 @@ class Registry:
         return self._keeping.size(metric)
 
     def register(self, collector: Collector) -> None:
-        """Expose a prometheus_client collector, or a whole prometheus_client registry, beside our metrics."""
+        """Expose a prometheus_client collector, or a whole prometheus_client registry, beside our metrics.
+
+        Doing it twice is doing it once.
+        """
         self._beside.register(collector)
 
     def unregister(self, collector: Collector) -> None:
@@ -146,9 +153,11 @@ class Registry:
 
     def collect(self) -> Iterator[Family]:
         """Yield every metric as prometheus_client's own families."""
+        if self._beside.asked_meanwhile():
+            return  # a registry that is registered here has us in it
         for metric in self._shown():
             yield _family(metric)
-        yield from self._beside.theirs.collect()
+        yield from self._beside.families(for_theirs=True)
 
     def describe(self) -> Iterator[Family]:
         """Yield every metric without samples, which lets another registry see clashing names."""
@@ -193,6 +202,14 @@ class Registry:
                 raise MetricError(spec.name, f"its sample {name} would collide with {taken[name].spec.name}")
 
 
+def _limit(metric: str, limit: object) -> int | None:
+    if limit is None or (isinstance(limit, int) and limit >= 1):
+        return limit
+    raise MetricError(
+        metric, f"series_limit={limit!r} cannot be used: expected at least 1, or None for no limit"
+    )
+
+
 class _Beside:
     """The collectors of others that are exposed with ours."""
 
@@ -200,10 +217,12 @@ class _Beside:
         self.theirs = CollectorRegistry(auto_describe=False)
         self.process: list[Collector] = []
         self._registered: list[Collector] = []
+        self._collecting = local()
 
     def register(self, collector: Collector) -> None:
-        self.theirs.register(collector)
-        self._registered.append(collector)
+        if collector not in self._registered:
+            self.theirs.register(collector)
+            self._registered.append(collector)
 
     def unregister(self, collector: Collector) -> None:
         self.theirs.unregister(collector)
@@ -223,11 +242,35 @@ class _Beside:
 
     def collect(self) -> Iterator[Family]:
         seen: set[str] = set()
-        for family in self.theirs.collect():
+        for family in self.families(for_theirs=False):
             seen.add(family.name)
             yield family
         for collector in self.process:
             yield from (family for family in collector.collect() if family.name not in seen)
+
+    def families(self, *, for_theirs: bool) -> list[Family]:
+        """Collect what is registered here.
+
+        A registry may be registered here and have us in it as well. Then what is collected for it leaves out what it
+        exposes itself.
+        """
+        found: list[Family] = []
+        for collector in tuple(self._registered):
+            self._collecting.asked = False
+            try:
+                families = list(collector.collect())
+                if not (for_theirs and self._collecting.asked):
+                    found += families
+            finally:
+                del self._collecting.asked
+        return found
+
+    def asked_meanwhile(self) -> bool:
+        """Note that we are asked for our metrics; tell whether that comes from what is being collected here."""
+        if not hasattr(self._collecting, "asked"):
+            return False
+        self._collecting.asked = True
+        return True
 
 
 def _empty_family(spec: MetricSpec) -> Family:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
 from time import time
 from typing import Final, NamedTuple, TypeAlias
@@ -58,6 +58,14 @@ class Shared:
         self.bounds = bounds
         self.failed = failed
         self.lock = Lock()
+
+    def numbers(self, batch: Iterable[object]) -> Iterator[float]:
+        """Yield what is a number, and report what turns out to be none."""
+        for value in batch:
+            try:
+                yield float(value)  # type: ignore[arg-type]
+            except Exception as error:  # noqa: BLE001 - foreign code: a number of any class may raise anything
+                self.failed(self.name, error)
 
     def exemplar(self, labels: Labels, value: float) -> Exemplar:
         """Build an exemplar of now.
@@ -114,7 +122,10 @@ class CounterSeries:
             try:
                 batch = pending[:]
                 del pending[: len(batch)]
-                self._total += sum(map(float, batch))
+                try:
+                    self._total += sum(map(float, batch))
+                except Exception:  # noqa: BLE001 - one of them turns out to be no number
+                    self._total += sum(self._shared.numbers(batch))
             finally:
                 self._shared.lock.release()
 
@@ -242,7 +253,7 @@ class HistogramSeries:
         try:
             batch.sort()  # an Exemplar raises TypeError, which is the test
             total = float(sum(batch))  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # noqa: BLE001 - a number of another class may raise what it likes: Decimal("NaN") does
             total = math.nan
         if total - total == 0.0:  # finite: every value is a number with a bucket
             self._take_sorted(batch)  # type: ignore[arg-type]
@@ -266,10 +277,8 @@ class HistogramSeries:
 
     def _take_one(self, value: float | Exemplar) -> None:
         kept = value if isinstance(value, Exemplar) else None
-        try:
-            number = float(value.value if isinstance(value, Exemplar) else value)
-        except (TypeError, ValueError, OverflowError) as error:
-            self._shared.failed(self._shared.name, error)
+        number = next(self._shared.numbers([value.value if isinstance(value, Exemplar) else value]), None)
+        if number is None:
             return
         self._sum += number
         if math.isnan(number):  # NaN is in no bucket, and makes the sum NaN: as prometheus_client has it

@@ -83,7 +83,7 @@ class OwnMetrics:
     ) -> _Metric:
         if spec.name in CATALOGUE:
             raise MetricError(spec.name, "is in botmetry's catalogue; give your own metric another name")
-        if series_limit is None or isinstance(series_limit, int):
+        if series_limit is not _NO_OVERRIDE:
             self.registry.limit(spec.name, series_limit)
         metric = declare(spec)
         self.runtime.watch_series(metric)

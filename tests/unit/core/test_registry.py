@@ -58,3 +58,27 @@ def test_ours_in_their_registry_shows_everything_once(telemetry, theirs):
 def test_without_theirs_the_process_is_shown_by_ours(telemetry):
     """A program that has no prometheus_client registry still sees its memory."""
     assert {"process_resident_memory_bytes", "python_info"} <= names(parse_text(telemetry.render().decode()))
+
+
+def test_two_registries_may_have_each_other(telemetry, theirs):
+    """Both exposed in both places: nothing turns in a circle, and nothing is shown twice, whoever is asked."""
+    theirs.register(telemetry.registry)
+    telemetry.registry.register(theirs)
+    telemetry.registry.register(theirs)
+    expected = {"orders", "process_cpu_seconds", "bot_updates"}
+    assert expected <= names(parse_text(generate_latest(theirs).decode()))
+    assert expected <= names(parse_text(telemetry.render().decode()))
+    assert expected <= names(parse_openmetrics(telemetry.render(openmetrics=True).decode()))
+
+
+def test_a_telemetry_that_exposes_another_shows_both():
+    """Also when each has the other."""
+    first, second = (Telemetry(name, log=LogSettings(output="none")) for name in ("shop", "till"))
+    first.counter("first_total", "Of the first.").inc()
+    second.counter("second_total", "Of the second.").inc()
+    first.registry.register(second.registry)
+    second.registry.register(first.registry)
+    for telemetry in (first, second):
+        shown = telemetry.render().decode()
+        assert "\nfirst_total 1.0\n" in shown
+        assert "\nsecond_total 1.0\n" in shown

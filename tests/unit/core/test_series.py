@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from decimal import Decimal
 
 import pytest
 
@@ -113,6 +114,18 @@ def test_a_value_that_is_no_number_spoils_only_itself(shared, failures):
     assert [type(error) for _, error in failures] == [ValueError, TypeError]
 
 
+def test_a_number_that_no_float_holds_costs_no_other_one(shared, failures):
+    """It is found when values are added up, after others have been counted: neither they nor a scrape may break."""
+    counter, histogram = CounterSeries(shared, ""), HistogramSeries(shared, "")
+    for value in (1, 10**400, 2):
+        counter.inc(value)
+    for value in (0.05, Decimal("NaN"), 0.5):
+        histogram.observe(value)
+    assert counter.value() == 3
+    assert histogram.state()[0] == [1, 1, 0]
+    assert [type(error) for _, error in failures] == [OverflowError]
+
+
 def test_an_exemplar_that_is_too_long_is_refused(shared):
     """OpenMetrics allows 128 characters."""
     with pytest.raises(MetricError, match="128"):
@@ -169,6 +182,23 @@ def test_wrong_labels_are_a_clear_error(values, named):
     counter, _ = metric(None)
     with pytest.raises(MetricError, match=r"x_total.*command.*outcome"):
         counter.labels(*values, **named)
+
+
+def test_a_label_value_of_any_kind_is_its_text():
+    """Also one that no dictionary takes as a key."""
+    found, _ = metric(None, ("command",))
+    for value in (["a"], {"b": 1}, None, b"c"):
+        found.labels(value).inc()
+    assert [values for values, _ in found.series()] == [("['a']",), ("{'b': 1}",), ("None",), ("b'c'",)]
+
+
+@pytest.mark.parametrize("limit", [0, -1, "5"])
+def test_a_limit_that_leaves_no_series_is_refused_where_it_is_given(limit):
+    """The first look-up, in the middle of the program's work, would be the one that fails."""
+    with pytest.raises(MetricError, match="series_limit"):
+        Registry(series_limits={"x_total": limit}, failed=Failures(), overflowed=print)
+    with pytest.raises(MetricError, match="series_limit"):
+        Registry(failed=Failures(), overflowed=print).limit("x_total", limit)
 
 
 def test_labels_by_name_and_by_position_are_one_series():

@@ -192,6 +192,14 @@ def test_a_value_that_is_no_number_is_reported_and_changes_nothing(one):
     assert [type(error) for error in one.failures] == [ValueError, TypeError, OverflowError]
 
 
+def test_a_number_that_no_float_holds_is_reported_and_does_not_reach_the_host(one):
+    """A counter's caller has counted, and goes on; so does a histogram's."""
+    one.counter.labels("a").inc(10**400)
+    one.histogram.labels("a").observe(Decimal("sNaN"))
+    assert (one.counter.labels("a").value(), one.histogram.labels("a").count()) == (0.0, 0)
+    assert [type(error) for error in one.failures] == [OverflowError, ValueError]
+
+
 def test_an_exemplar_that_is_too_long_is_refused_and_nothing_counted(one):
     """OpenMetrics allows 128 characters; an observation that is refused is not observed."""
     with pytest.raises(MetricError, match="128"):

@@ -89,8 +89,11 @@ class SharedCounter(CounterSeries):
         try:
             amount += 0.0  # from here on a plain float, whose addition runs no code of anybody's
             self.cells[0] += amount
-        except (IndexError, TypeError):
-            amount = float(amount)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            number = next(self._shared.numbers([amount]), None)
+            if number is None:
+                return
+            amount = number
             self.home.ledger.bind(self, self.home.definition)
             self.cells[0] += amount
         if exemplar is not None:
@@ -191,7 +194,7 @@ class SharedHistogram(HistogramSeries):
             )
             if value == value:  # noqa: PLR0124 - NaN is in no bucket, and makes the sum NaN
                 self.cells[bucket] += 1.0
-        except (IndexError, TypeError, OverflowError):
+        except (ArithmeticError, LookupError, TypeError, ValueError):
             self._observe_slowly(value)
 
     def state(self) -> tuple[list[int], float]:
@@ -206,17 +209,13 @@ class SharedHistogram(HistogramSeries):
         return sum(self.state()[0])
 
     def _observe_slowly(self, value: float) -> None:
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            self._shared.failed(self._shared.name, error)
-            return
-        self.home.ledger.bind(self, self.home.definition)
-        self.observe(number)
+        for number in self._shared.numbers([value]):
+            self.home.ledger.bind(self, self.home.definition)
+            self.observe(number)
 
     def _observe_example(self, value: float, labels: Labels) -> None:
         self.observe(value)
-        with suppress(TypeError, ValueError, OverflowError):  # which `observe` has reported
+        with suppress(Exception):  # which `observe` has reported
             number = float(value)
             if not math.isnan(number):
                 _store(self, bisect_left(self._shared.bounds, number), labels, number)
