@@ -40,7 +40,11 @@ class Ai:
 
     def confidence(self, task: str, ratio: float) -> None:
         """Observe a confidence of 0 to 1; anything else counts as a failure of the telemetry."""
-        if 0.0 <= ratio <= 1.0:
+        try:
+            fits = 0.0 <= ratio <= 1.0
+        except Exception:  # noqa: BLE001 - it is no number at all
+            fits = False
+        if fits:
             self._confidence.labels(task).observe(ratio)
         else:
             problem = ValueError(f"confidence {ratio!r} of task {task!r} is not between 0 and 1")
@@ -68,15 +72,16 @@ class Ai:
         provider: str = "",
     ) -> None:
         """Add tokens read and written; with `provider` under the OpenTelemetry names, too."""
-        self._tokens.labels(model, "input").inc(input)
-        self._tokens.labels(model, "output").inc(output)
+        add = self._workshop.add
+        add(self._tokens, input, model, "input")
+        add(self._tokens, output, model, "output")
         if provider:
-            self._input_tokens.labels(operation, provider, model).inc(input)
-            self._output_tokens.labels(operation, provider, model).inc(output)
+            add(self._input_tokens, input, operation, provider, model)
+            add(self._output_tokens, output, operation, provider, model)
 
     def cost(self, model: str, usd: float) -> None:
         """Add money spent, in US dollars."""
-        self._cost.labels(model).inc(usd)
+        self._workshop.add(self._cost, usd, model)
 
     def inference(self, operation: str, provider: str, model: str) -> Instrument:
         """Count, log and trace one call to a model's API under the OpenTelemetry GenAI names.

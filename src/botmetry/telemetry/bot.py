@@ -56,11 +56,11 @@ class Bot:
 
     def retry_after(self, seconds: float) -> None:
         """Add the seconds that the Bot API told us to wait (error 429)."""
-        self._retry_after.inc(seconds)
+        self._workshop.add(self._retry_after, seconds)
 
     def polling_lag(self, seconds: float) -> None:
         """Observe the age of an update at its arrival, in seconds; a clock that is behind counts as 0."""
-        self._polling_lag.observe(max(0.0, seconds))
+        self._workshop.took(self._polling_lag, seconds)
 
     def error(self, command: str, error_type: str) -> None:
         """Count an error that was handled inside a command, by exception class."""

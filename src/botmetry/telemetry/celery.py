@@ -63,7 +63,7 @@ class Celery:
 
     def waited(self, queue: str, seconds: float) -> None:
         """Observe the seconds from the moment a task was due to its start; clocks that disagree count as 0."""
-        self._wait.labels(queue).observe(max(0.0, seconds))
+        self._workshop.took(self._wait, seconds, queue)
 
     def watch(self, probe: CeleryProbe, *, timeout: float = 1.0) -> Callable[[], None]:
         """Ask `probe` for the broker's state before each scrape, and give it `timeout` seconds; returns the undo.

@@ -14,6 +14,7 @@ class Confirmations:
     """Answers of the AI that wait for a person."""
 
     def __init__(self, workshop: Workshop, probes: Probes) -> None:
+        self._workshop = workshop
         self._probes = probes
         self._pending = workshop.gauge("confirmations_pending")
         self._total = workshop.counter("confirmations_total")
@@ -23,7 +24,7 @@ class Confirmations:
         """Count a confirmation that ended: `confirmed`, `corrected`, `rejected` or `expired`."""
         self._total.labels(outcome).inc()
         if waited_seconds is not None:
-            self._wait.observe(max(0.0, waited_seconds))
+            self._workshop.took(self._wait, waited_seconds)
 
     def watch(self, probe: Callable[[], Awaitable[int]]) -> None:
         """Ask `probe` before each scrape how many confirmations wait."""

@@ -54,7 +54,7 @@ class Queue:
 
     def enqueued(self, queue: str, task: str, count: int = 1) -> None:
         """Count tasks that were put in."""
-        self._enqueued.labels(queue, task).inc(count)
+        self._workshop.add(self._enqueued, count, queue, task)
 
     def task(self, queue: str, task: str) -> Instrument:
         """Count, log and trace the run of a task: a decorator or a `with` block."""
@@ -62,11 +62,11 @@ class Queue:
 
     def waited(self, queue: str, seconds: float) -> None:
         """Observe the seconds from enqueueing to the start of the run; clocks that disagree count as 0."""
-        self._wait.labels(queue).observe(max(0.0, seconds))
+        self._workshop.took(self._wait, seconds, queue)
 
     def recovered(self, queue: str, count: int = 1) -> None:
         """Count tasks taken back from a worker that died."""
-        self._recovered.labels(queue).inc(count)
+        self._workshop.add(self._recovered, count, queue)
 
     def retried(self, queue: str) -> None:
         """Count a task put back after an error."""

@@ -21,7 +21,7 @@ class Transactions:
 
     def synced(self, source: str, count: int = 1) -> None:
         """Count new transactions from a source such as `csv` or `ofx`."""
-        self._synced.labels(source).inc(count)
+        self._workshop.add(self._synced, count, source)
 
     def categorized(self, category: str, method: str) -> None:
         """Count a transaction that got a category by `mapping`, `fuzzy`, `llm` or `user`."""

@@ -61,6 +61,20 @@ class Workshop:
         )
         return Instrument(described, series, self.reporter, on_result)
 
+    def add(self, counter: Counter, amount: float, *labels: str) -> None:
+        """Add what the program was told or has computed; what no counter takes is a failure of the telemetry."""
+        try:
+            counter.labels(*labels).inc(amount)
+        except Exception as error:  # noqa: BLE001 - the host goes on whatever it has been told
+            self.reporter.failed(f"metrics.{counter.spec.name}", error)
+
+    def took(self, histogram: Histogram, seconds: float, *labels: str) -> None:
+        """Observe a time that two clocks tell together: where they disagree it is 0; else as in `add`."""
+        try:
+            histogram.labels(*labels).observe(max(0.0, seconds))
+        except Exception as error:  # noqa: BLE001 - see above
+            self.reporter.failed(f"metrics.{histogram.spec.name}", error)
+
     def unregistered_counter(self, name: str, labels: tuple[str, ...]) -> Counter:
         """Return a counter that is not exposed, with the registry's limits: one half of a difference."""
         return self.registry.unregistered_counter(
