@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from botmetry.stack.checks.problem import Problem
@@ -21,6 +22,9 @@ _LIMIT_SECONDS = 120.0
 _LONGEST = 600
 _LINE = re.compile(r"\bline (\d+):")
 _TEST = re.compile(r"^\s*name: (.+),$", re.MULTILINE)
+_TEMPLATE_LINE = re.compile(r"template: ([\w.-]+):(\d+):")
+_FIELD = re.compile(r"field (\w+) not found")
+_DEFINED = re.compile(r'\{\{-?\s*define\s+"([^"]+)"')
 # Secrets of the right form, so that every receiver is rendered and looked at; none of them opens anything.
 _SAMPLES = {
     "telegram_bot_token": "1:sample",
@@ -48,7 +52,7 @@ def check_with_promtool(files: StackFiles) -> Iterator[Problem]:
 
 
 def check_with_amtool(files: StackFiles) -> Iterator[Problem]:
-    """Yield what amtool finds in the Alertmanager configuration, as it is rendered for a native run."""
+    """Yield what amtool finds in the Alertmanager configuration, rendered for a native run, and in its texts."""
     with tempfile.TemporaryDirectory() as folder:
         secrets = Path(folder) / "secrets"
         secrets.mkdir(mode=0o700)
@@ -56,7 +60,29 @@ def check_with_amtool(files: StackFiles) -> Iterator[Problem]:
             (secrets / name).write_text(text, "utf-8")
         rendered = render_native(Path(folder) / "stack", targets={}, secrets=secrets, files=files)
         command = ["amtool", "check-config", str(rendered.alertmanager_config)]
-        yield from _run(command, files.alertmanager)
+        found = [_placed(files, problem) for problem in _run(command, files.alertmanager)]
+    yield from found
+    # A text that cannot be written is otherwise noticed when it is to be sent, and nothing is.
+    yield from () if found else _texts(files)
+
+
+def _texts(files: StackFiles) -> Iterator[Problem]:
+    for path in sorted(files.templates.glob("*.tmpl")):
+        for name in _DEFINED.findall(path.read_text("utf-8")):
+            text = f'{{{{ template "{name}" . }}}}'
+            options = [f"--template.glob={files.templates}/*.tmpl", f"--template.text={text}"]
+            for problem in _run(["amtool", "template", "render", *options], path):
+                yield _placed(files, problem)
+
+
+def _placed(files: StackFiles, problem: Problem) -> Problem:
+    """Return what amtool said of a rendered file, or of a template, where that stands in the project's own."""
+    template, field = _TEMPLATE_LINE.search(problem.message), _FIELD.search(problem.message)
+    if template is not None and (files.templates / template[1]).is_file():
+        return replace(problem, path=files.templates / template[1], line=int(template[2]))
+    lines = problem.path.read_text("utf-8").splitlines()
+    line = next((number for number, text in enumerate(lines, start=1) if field and field[1] in text), 1)
+    return replace(problem, line=line)
 
 
 def _run(command: Sequence[str], path: Path) -> Iterator[Problem]:
@@ -71,7 +97,11 @@ def _run(command: Sequence[str], path: Path) -> Iterator[Problem]:
         said = f"{done.stdout}\n{done.stderr}".strip()
         short = " | ".join(part.strip() for part in said.splitlines() if part.strip())
         more = f"… (run {' '.join(command)})" if len(short) > _LONGEST else ""
-        yield Problem(path, _line(path, said), f"{' '.join(command[:3])}: {short[:_LONGEST]}{more}")
+        yield Problem(path, _line(path, said), f"{_called(command)}: {short[:_LONGEST]}{more}")
+
+
+def _called(command: Sequence[str]) -> str:
+    return " ".join(word for word in command[:3] if not word.startswith(("/", "-")))
 
 
 def _line(path: Path, said: str) -> int:
