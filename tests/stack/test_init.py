@@ -315,7 +315,8 @@ def test_own_metrics_that_are_declared_wrong(
     capsys.readouterr()
     assert cli.main(["render", "--check", "--project", str(tmp_path)]) == 2
     captured = capsys.readouterr().err
-    assert "monitoring/metrics.yml: " in captured
+    assert re.search(r"monitoring/metrics\.yml:[23]: ", captured), captured
+    assert captured.count("\n") == 1
     assert said in captured
 
 

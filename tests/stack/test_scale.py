@@ -235,7 +235,7 @@ def test_a_change_that_it_cannot_follow_is_told() -> None:
     """When prometheus.yml loses a place that the replicas' version changes, rendering says so."""
     text = FILES.prometheus.read_text("utf-8")
     for gone in ("global:\n", "alerting:\n", '["localhost:9090"]', "names: [promtail]"):
-        with pytest.raises(StackError, match="monitoring/prometheus.yml has no"):
+        with pytest.raises(StackError, match="monitoring/prometheus.yml:1: has no"):
             render_scale_prometheus(text.replace(gone, "other:\n"))
 
 

@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
-
 from botmetry.errors import StackError
+from botmetry.stack.located import read_yaml
 from botmetry.stack.pace import REAL, Pace
 
 __all__ = ["read_secrets", "render_alertmanager"]
@@ -52,10 +51,7 @@ def render_alertmanager(
     Raises:
         StackError: `source` is missing or broken, or a secret has the wrong form.
     """
-    try:
-        document: Document = yaml.safe_load(source.read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise StackError(f"{source}: {error}") from error
+    document: Document = read_yaml(source)
     document["templates"] = [str(source.parent / pattern) for pattern in document["templates"]]
     _fill_mail(document, secrets)
     for receiver in document["receivers"]:

@@ -13,7 +13,7 @@ import yaml
 
 from botmetry.errors import StackError
 
-__all__ = ["Located", "parse_located", "read_located"]
+__all__ = ["Located", "parse_located", "read_located", "read_yaml"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,24 @@ def read_located(path: Path) -> Located:
         return parse_located(path, path.read_text("utf-8"))
     except OSError as error:
         raise StackError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StackError(f"{path}:1: is not UTF-8") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file as plain data.
+
+    Raises:
+        StackError: It is missing or cannot be parsed; the message is one line and has the file's.
+    """
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise StackError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StackError(f"{path}:1: is not UTF-8") from error
+    except yaml.YAMLError as error:
+        raise _unreadable(path, error) from error
 
 
 # Five checks read the same dashboards; the text is part of the key, so an edited file is parsed again.
@@ -90,10 +108,16 @@ def parse_located(path: Path, text: str) -> Located:
     """
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise StackError(f"{path}:{line}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise _unreadable(path, error) from error
     return _located(path, node, tuple(text.splitlines()))
+
+
+def _unreadable(path: Path, error: yaml.YAMLError) -> StackError:
+    """Return what is wrong in one line, at the line where it was noticed."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return StackError(f"{path}:{error.problem_mark.line + 1}: {error.problem}")
+    return StackError(f"{path}:1: {' '.join(str(error).split())}")
 
 
 def _located(path: Path, node: yaml.Node | None, source: tuple[str, ...]) -> Located:

@@ -18,6 +18,7 @@ import yaml
 from botmetry.errors import StackError
 from botmetry.stack.alertmanager import read_secrets, render_alertmanager
 from botmetry.stack.files import StackFiles, find_stack
+from botmetry.stack.located import read_yaml
 from botmetry.stack.pace import REAL, Pace
 from botmetry.stack.rules import render_rules
 
@@ -154,10 +155,7 @@ def _rules(folder: Path, files: StackFiles, pace: Pace) -> tuple[Path, ...]:
 def _prometheus(
     source: Path, targets: Mapping[str, Sequence[str]], rules: tuple[Path, ...], pace: Pace
 ) -> Document:
-    try:
-        document: Document = yaml.safe_load(source.read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise StackError(f"{source}: {error}") from error
+    document: Document = read_yaml(source)
     if pace.interval is not None:
         document["global"] |= dict.fromkeys(
             ("scrape_interval", "evaluation_interval", "scrape_timeout"), pace.interval

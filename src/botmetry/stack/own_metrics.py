@@ -5,61 +5,63 @@ Rules may then name them, checked like all others, and the dashboard Own Metrics
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-import yaml
+from collections.abc import Iterator, Mapping
 
 from botmetry.errors import MetricError, StackError
 from botmetry.metrics import CATALOGUE, MetricSpec
+from botmetry.metrics.spec import Kind
 from botmetry.stack.files import StackFiles
+from botmetry.stack.located import Located, read_located
 from botmetry.telemetry.own_metrics import DEFAULT_BUCKETS
 
 __all__ = ["read_own_metrics"]
 
 _KEYS = frozenset({"name", "type", "help", "labels", "buckets"})
-_KINDS = ("counter", "gauge", "histogram")
+_KINDS: Mapping[str, Kind] = {"counter": "counter", "gauge": "gauge", "histogram": "histogram"}
 
 
 def read_own_metrics(files: StackFiles) -> tuple[MetricSpec, ...]:
     """Return the metrics that a project declares; none where it has no such file.
 
     Raises:
-        StackError: The file cannot be read, or a declaration cannot be a metric; the message names it.
+        StackError: The file cannot be read, or a declaration cannot be a metric; the message has its line.
     """
     path = files.monitoring / "metrics.yml"
-    if not path.is_file():
-        return ()
-    try:
-        document = yaml.safe_load(path.read_text("utf-8"))
-        entries = (document or {}).get("metrics") or []
-        return tuple(_specs(entries))
-    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        raise StackError(f"{path}: {error}") from error
+    return tuple(_specs(read_located(path))) if path.is_file() else ()
 
 
-def _specs(entries: list[dict[str, Any]]) -> Iterator[MetricSpec]:
+def _specs(document: Located) -> Iterator[MetricSpec]:
     names: set[str] = set()
-    for entry in entries:
-        spec = _spec(entry)
-        if spec.name in CATALOGUE or spec.name in names:
-            raise MetricError(spec.name, "is declared already")
+    for entry in document.each("metrics"):
+        try:
+            spec = _spec(entry)
+            if spec.name in CATALOGUE or spec.name in names:
+                raise MetricError(spec.name, "is declared already")
+        except ValueError as error:
+            raise StackError(f"{entry.path}:{entry.line}: {error}") from error
         names.add(spec.name)
         yield spec
 
 
-def _spec(entry: dict[str, Any]) -> MetricSpec:
-    name, kind = str(entry.get("name", "")), entry.get("type")
-    unknown = ", ".join(sorted(entry.keys() - _KEYS))
+def _spec(entry: Located) -> MetricSpec:
+    if not isinstance(entry.value, Mapping):
+        raise MetricError(entry.text, "stands there alone; a declaration begins with `name:`")
+    name, kind = _text(entry, "name"), _text(entry, "type")
+    unknown = ", ".join(sorted(entry.value.keys() - _KEYS))
     if unknown:
         raise MetricError(name, f"has {unknown}; a declaration has {', '.join(sorted(_KEYS))}")
     if kind not in _KINDS:
-        raise MetricError(name, f"is a {kind}; its type is one of {', '.join(_KINDS)}")
-    buckets = tuple(float(bound) for bound in entry.get("buckets") or ())
+        raise MetricError(name, f"is a {kind or 'nothing'}; its type is one of {', '.join(_KINDS)}")
+    buckets = tuple(float(bound.text) for bound in entry.each("buckets"))
     return MetricSpec(
         name,
-        kind,
-        str(entry.get("help") or f"{name}, as its program describes it."),
-        tuple(str(label) for label in entry.get("labels") or ()),
+        _KINDS[kind],
+        _text(entry, "help") or f"{name}, as its program describes it.",
+        tuple(label.text for label in entry.each("labels")),
         (buckets or DEFAULT_BUCKETS) if kind == "histogram" else (),
     )
+
+
+def _text(entry: Located, key: str) -> str:
+    found = entry.get(key)
+    return found.text if found is not None else ""

@@ -97,7 +97,9 @@ class Rulebook:
         if found is None:
             raise StackError(f"there is no alert {alert}; there are {', '.join(self.alerts)}")
         if found.threshold is None:
-            raise StackError(f"{alert} compares nothing with a number")
+            raise StackError(
+                f"{found.rule.path}:{found.rule.line}: {alert} compares nothing with a number, and panels draw its line"
+            )
         return found.threshold
 
     def recording(self, name: str) -> Series:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from botmetry.errors import StackError
+from botmetry.stack.located import read_yaml
 from botmetry.stack.pace import REAL, Pace
 
 __all__ = ["each_rule", "read_rules", "render_rules"]
@@ -22,10 +23,7 @@ def read_rules(path: Path) -> dict[str, Any]:
     Raises:
         StackError: It is missing or not a rule file.
     """
-    try:
-        document = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise StackError(f"{path}: {error}") from error
+    document = read_yaml(path)
     if not isinstance(document, dict) or not isinstance(document.get("groups"), list):
         raise StackError(f"{path}: a rule file starts with `groups:`")
     return document

@@ -78,6 +78,29 @@ remote_write:
       max_backoff: 30s
 """
 
+# What it is, how it is found, what becomes of it.
+_CHANGES: Sequence[tuple[str, str, _Maker]] = (
+    ("evaluation_interval", r"^  evaluation_interval: .*\n", lambda found: found + _EXTERNAL),
+    ("section alerting", r"^alerting:\n(?:^ .*\n)+", lambda _: _ALERTING),
+    ("target localhost:9090", r"\[\"localhost:9090\"\]", lambda _: _targets("prometheus", 9090)),
+    (
+        "target alertmanager:9093",
+        r"(?<=targets: )\[\"alertmanager:9093\"\]",
+        lambda _: _targets("alertmanager", 9093),
+    ),
+    (
+        "names [loki] and [promtail] in job stack",
+        r"^      - \{ names: \[loki\], .*\n      - \{ names: \[promtail\], .*\n",
+        lambda _: _discovered(),
+    ),
+    (
+        # It names the service after the container.
+        "relabel_configs in job stack",
+        r"^  - job_name: stack\n(?:^    .*\n)*?^    relabel_configs:\n(?:^      .*\n)+",
+        lambda found: found[: found.index("    relabel_configs:\n")] + _RELABEL,
+    ),
+)
+
 
 def render_scale_prometheus(text: str) -> str:
     """Return the configuration of the replicas, made from the text of `monitoring/prometheus.yml`.
@@ -85,41 +108,32 @@ def render_scale_prometheus(text: str) -> str:
     Raises:
         StackError: A place that has to change is not there.
     """
-    text = _HEAD + text[_start(text) :]
-    text = _replaced(text, r"^  evaluation_interval: .*\n", lambda found: found + _EXTERNAL)
-    text = _replaced(text, r"^alerting:\n(?:^ .*\n)+", lambda _: _ALERTING)
-    text = _replaced(text, r"\[\"localhost:9090\"\]", lambda _: _targets("prometheus", 9090))
-    text = _replaced(
-        text, r"(?<=targets: )\[\"alertmanager:9093\"\]", lambda _: _targets("alertmanager", 9093)
-    )
-    text = _replaced(
-        text,
-        r"^      - \{ names: \[loki\], .*\n      - \{ names: \[promtail\], .*\n",
-        lambda _: _discovered(),
-    )
-    text = _replaced(text, r"docker-compose\.monitoring\.yml", lambda _: "docker-compose.scale.yml")
-    # The last of the jobs; its relabelling names the service after the container.
-    text = _replaced(text, r"^    relabel_configs:\n(?:^      .*\n)+\Z", lambda _: _RELABEL)
-    return text + _REMOTE_WRITE
+    text = _HEAD + text[_start(text) :].replace("docker-compose.monitoring.yml", "docker-compose.scale.yml")
+    for what, pattern, made in _CHANGES:
+        text = _replaced(text, what, pattern, made)
+    return text.rstrip("\n") + "\n" + _REMOTE_WRITE
 
 
 def _start(text: str) -> int:
     found = re.search(r"^global:\n", text, re.MULTILINE)
     if found is None:
-        raise StackError(
-            "monitoring/prometheus.yml has no section global, from which that of the replicas is made"
-        )
+        raise StackError(_lacking("section global"))
     # The comment at the top of the file speaks of one machine.
     return found.start()
 
 
-def _replaced(text: str, pattern: str, made: _Maker) -> str:
+def _replaced(text: str, what: str, pattern: str, made: _Maker) -> str:
     found = re.search(pattern, text, re.MULTILINE)
     if found is None:
-        raise StackError(
-            f"monitoring/prometheus.yml has nothing like {pattern!r}, so monitoring/scale/prometheus.yml cannot be made"
-        )
+        raise StackError(_lacking(what))
     return text[: found.start()] + made(found[0]) + text[found.end() :]
+
+
+def _lacking(what: str) -> str:
+    return (
+        f"monitoring/prometheus.yml:1: has no {what}, of which monitoring/scale/prometheus.yml is made; put it back, "
+        "or delete monitoring/scale where one machine is enough"
+    )
 
 
 def _targets(name: str, port: int) -> str:

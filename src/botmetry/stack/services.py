@@ -178,9 +178,6 @@ def _addresses(groups: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _read(path: Path) -> Any:
-    import yaml  # noqa: PLC0415 - names and ports are checked where the extra `stack` is not installed
+    from botmetry.stack.located import read_yaml  # noqa: PLC0415 - names are checked without the extra `stack`
 
-    try:
-        return yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise StackError(f"{path}: {error}") from error
+    return read_yaml(path)
