@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from botmetry.errors import StackError
 from botmetry.metrics import CATALOGUE
+from botmetry.stack.checks.configurations import check_configurations
 from botmetry.stack.checks.dashboards import check_dashboards, shown_metrics
-from botmetry.stack.checks.problem import Problem
+from botmetry.stack.checks.problem import Problem, problem_of
 from botmetry.stack.checks.programs import check_with_amtool, check_with_promtool, missing_programs
+from botmetry.stack.checks.routing import check_routing
 from botmetry.stack.checks.rule_tests import check_rule_tests
 from botmetry.stack.checks.rules import check_alerts, check_log_alerts, check_recordings
 from botmetry.stack.checks.runbooks import check_runbooks
@@ -61,16 +63,19 @@ def unshown(files: StackFiles) -> set[str]:
 
 
 def _own(files: StackFiles, rules: Rulebook) -> Iterator[Problem]:
+    yield from check_configurations(files)
     yield from read_service_levels(files).problems
     yield from check_recordings(files, rules)
     yield from check_alerts(files, rules)
     yield from check_log_alerts(files)
+    yield from check_routing(files, rules)
     yield from check_rule_tests(files, rules)
     yield from check_runbooks(files, rules)
     try:
         yield from check_dashboards(files, rules)
     except StackError as error:
         # A rule that lost its threshold or name also stops the generator: one problem, not the end of the check.
-        yield Problem(files.alerts, 1, f"the dashboards cannot be generated: {error}")
+        problem = problem_of(error, files.root, files.alerts)
+        yield replace(problem, message=f"nothing can be generated: {problem.message}")
     for name in sorted(unshown(files)):
         yield Problem(files.dashboards, 1, f"no dashboard shows {name}")
