@@ -35,12 +35,14 @@ class SettingsError(BotmetryError, ValueError):
     Attributes:
         name: The option or variable.
         value: What was given, as text.
+        expected: What would have been right.
     """
 
     def __init__(self, name: str, value: object, expected: str) -> None:
         super().__init__(f"{name}={value!r} cannot be used: expected {expected}")
         self.name = name
         self.value = str(value)
+        self.expected = expected
 
 
 class MetricError(BotmetryError, ValueError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from botmetry.errors import SettingsError
 
@@ -54,7 +54,15 @@ class LogSettings:
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
             raise SettingsError("level", self.level, "one of " + ", ".join(LEVELS))
-        if self.buffer_bytes < 64 * 1024:  # one long traceback must fit
+        if not self.output:
+            raise SettingsError("output", self.output, "stderr, stdout, none or the path of a file")
+        if isinstance(self.redact_keys, str):  # its letters would be the keys, and what it names be written
+            raise SettingsError(
+                "redact_keys", self.redact_keys, f"several names, such as ({self.redact_keys!r},)"
+            )
+        if self.user_id_key is not None and not self.user_id_key:
+            raise SettingsError("user_id_key", "", "a secret, or None to write user ids as they are")
+        if not _is_number(self.buffer_bytes, at_least=64 * 1024):  # one long traceback must fit
             raise SettingsError("buffer_bytes", self.buffer_bytes, "at least 65536")
 
 
@@ -87,7 +95,7 @@ class ServerSettings:
     reuse_port: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= _MAX_PORT:
+        if not _is_number(self.port, at_least=0) or self.port > _MAX_PORT:
             raise SettingsError("port", self.port, f"0 to {_MAX_PORT}")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise SettingsError(
@@ -95,8 +103,16 @@ class ServerSettings:
             )
         if self.bearer_token is not None and self.basic_auth is not None:
             raise SettingsError("basic_auth", "…", "either a bearer token or basic auth, not both")
-        if self.max_concurrency < 1:
+        if self.bearer_token is not None and not self.bearer_token:  # it would let in who sends an empty one
+            raise SettingsError("bearer_token", "", "a secret, or None to let everybody read")
+        if self.basic_auth is not None and not _is_user_and_password(self.basic_auth):
+            raise SettingsError("basic_auth", "…", "a user name without a colon, and a password")
+        if not _is_number(self.max_concurrency, at_least=1):
             raise SettingsError("max_concurrency", self.max_concurrency, "at least 1")
+        if not _is_number(self.header_timeout_seconds, at_least=0) or not self.header_timeout_seconds:
+            raise SettingsError("header_timeout_seconds", self.header_timeout_seconds, "more than 0")
+        if not _is_number(self.max_request_bytes, at_least=1024):  # Prometheus sends some 500
+            raise SettingsError("max_request_bytes", self.max_request_bytes, "at least 1024")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +128,7 @@ class TracingSettings:
     sample_ratio: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.sample_ratio <= 1.0:
+        if not _is_number(self.sample_ratio, at_least=0) or self.sample_ratio > 1:
             raise SettingsError("sample_ratio", self.sample_ratio, "0 to 1")
 
 
@@ -139,12 +155,25 @@ class TelemetrySettings:
     prefork: bool | str = False
 
     def __post_init__(self) -> None:
-        if not _SERVICE.fullmatch(self.service):
+        if not isinstance(self.service, str) or not _SERVICE.fullmatch(self.service):
             raise SettingsError(
                 "service", self.service, "a name such as 'shop-bot': lower-case letters, digits, - and _"
             )
-        if self.series_limit is not None and self.series_limit < 1:
+        if self.series_limit is not None and not _is_number(self.series_limit, at_least=1):
             raise SettingsError("series_limit", self.series_limit, "at least 1, or None for no limit")
+
+
+def _is_number(value: object, *, at_least: float) -> bool:
+    return isinstance(value, int | float) and value >= at_least
+
+
+def _is_user_and_password(pair: object) -> bool:
+    return (
+        isinstance(pair, tuple)
+        and len(pair) == 2  # noqa: PLR2004 - it is a pair
+        and all(isinstance(part, str) and part for part in pair)
+        and ":" not in pair[0]
+    )
 
 
 def settings_from_env(environ: Mapping[str, str]) -> TelemetrySettings:
@@ -153,7 +182,26 @@ def settings_from_env(environ: Mapping[str, str]) -> TelemetrySettings:
     Raises:
         SettingsError: A variable has a value that cannot be used, or no service name is given.
     """
-    env = _Environment(environ)
+    try:
+        return _settings(_Environment(environ))
+    except SettingsError as error:
+        service = "BOTMETRY_SERVICE" if environ.get("BOTMETRY_SERVICE", "").strip() else "OTEL_SERVICE_NAME"
+        variable = {**_VARIABLES, "service": service}.get(error.name, error.name)
+        raise SettingsError(variable, error.value, error.expected) from None
+
+
+_VARIABLES: Final[Mapping[str, str]] = {
+    "series_limit": "BOTMETRY_SERIES_LIMIT",
+    "level": "BOTMETRY_LOG_LEVEL",
+    "port": "BOTMETRY_PORT",
+    "basic_auth": "BOTMETRY_BASIC_AUTH",
+    "tls_certificate": "BOTMETRY_TLS_CERTIFICATE",
+    "sample_ratio": "OTEL_TRACES_SAMPLER_ARG",
+}
+"""Where an option came from that turned out not to be usable."""
+
+
+def _settings(env: _Environment) -> TelemetrySettings:
     service = env.text("BOTMETRY_SERVICE") or env.text("OTEL_SERVICE_NAME")
     if service is None:
         raise SettingsError("BOTMETRY_SERVICE", "", "the program's name, such as 'shop-bot'")
