@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from botmetry.errors import BotmetryError, MissingExtraError, StackError
 from botmetry.metrics import CATALOGUE, FAMILIES, MetricSpec, family
@@ -162,7 +162,7 @@ def _kubernetes(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="botmetry", description="The metric catalogue, and the monitoring stack that understands it."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -323,6 +323,15 @@ def _say_now(text: str) -> None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a call in one line, not after a page of usage; its commands' parsers do, too."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with the one line."""
+        _say(f"{self.prog}: {message}; {self.prog} --help shows what is possible", sys.stderr)
+        sys.exit(CANNOT)
 
 
 def _complain(error: BotmetryError) -> int:
