@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from botmetry import Telemetry
 
 _TEMPLATE = "midas_template"
+_ANSWERS = (
+    "midas.confirmations.service._ANSWER_SECONDS",
+    "midas.queue.side._ANSWER_SECONDS",
+    "midas.queue.streams.adding.ANSWER_SECONDS",
+    "midas.queue.streams.queue.ANSWER_SECONDS",
+    "midas.saga.runs.ANSWER_SECONDS",
+    "midas.saga.store.ANSWER_SECONDS",
+)
 
 
 class Clock:
@@ -41,6 +49,13 @@ class Clock:
 @pytest.fixture(name="clock")
 def _clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture(autouse=True, name="patience_with_redis")
+def _patience_with_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let callers wait for a Redis on a busy machine, which in production they give up after a second or two."""
+    for name in _ANSWERS:
+        monkeypatch.setattr(name, 30.0)
 
 
 @pytest.fixture(scope="session", name="postgres_server")

@@ -72,11 +72,12 @@ class Program:
     def url(self) -> str:
         return (self.folder / "url").read_text() + "/metrics"
 
-    def stop(self) -> None:
+    def stop(self, seconds: float = 20.0) -> None:
+        """End it in good order within so many seconds, and by force after them."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(60)
+                self.process.wait(seconds)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -284,7 +285,7 @@ async def test_unacknowledged_tasks_and_workers_come_from_the_broker(
         assert await worker.samples("celery_workers") == {("lost",): 1.0, ("online",): 1.0}
         assert await worker.samples("celery_unacked_tasks") == {("default",): 1.0}
         assert await worker.samples("telemetry_errors_total") == {}
-        worker.stop()
+        worker.stop(120.0)
         assert await shows("celery_workers", 0.0, state="online")
         assert client.hkeys("botmetry.celery.workers") == [b"celery@elsewhere"]
 

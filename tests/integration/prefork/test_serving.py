@@ -12,6 +12,8 @@ from botmetry import LogSettings, ServerSettings, Telemetry
 from botmetry.errors import ServerStartError
 from botmetry.settings import settings_from_env
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 
 @pytest.fixture
 def port():

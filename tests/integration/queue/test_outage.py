@@ -27,6 +27,11 @@ LONG = {"timeout": 600, "max_wait": 600}
 """Of tasks whose own time is not what a test is about."""
 
 
+@pytest.fixture(name="patience_with_redis")
+def _patience_with_redis():
+    """Wait no longer than in production: that is what this is about."""
+
+
 @pytest.fixture(name="server")
 def _server(tmp_path) -> Iterator[RedisServer]:
     """Run a Redis of this test's own, which it may kill; it appends every change to a file."""
