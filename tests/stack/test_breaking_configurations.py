@@ -91,6 +91,7 @@ BREAKS = {
         "there is no data source tempo",
     ),
     "a health check": (COMPOSE, "9090/-/ready", "9090/ready", "does not ask 127.0.0.1:9090/-/ready"),
+    "a health check's end": (COMPOSE, "9090/-/ready", "9090/-/readyy", "does not ask 127.0.0.1:9090/-/ready"),
     "a port": (COMPOSE, '"127.0.0.1:3100:3100"', '"3100:3100"', "is open to every network"),
     "a file that is mounted": (
         COMPOSE,

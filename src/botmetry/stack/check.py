@@ -10,7 +10,12 @@ from botmetry.metrics import CATALOGUE
 from botmetry.stack.checks.configurations import check_configurations
 from botmetry.stack.checks.dashboards import check_dashboards, shown_metrics
 from botmetry.stack.checks.problem import Problem, problem_of
-from botmetry.stack.checks.programs import check_with_amtool, check_with_promtool, missing_programs
+from botmetry.stack.checks.programs import (
+    check_with_amtool,
+    check_with_promtool,
+    check_with_servers,
+    missing_programs,
+)
 from botmetry.stack.checks.routing import check_routing
 from botmetry.stack.checks.rule_tests import check_rule_tests
 from botmetry.stack.checks.rules import check_alerts, check_log_alerts, check_recordings
@@ -40,7 +45,7 @@ def check_stack(files: StackFiles, *, programs: bool = True) -> Report:
 
     Args:
         files: The project's files.
-        programs: Also ask promtool and amtool, where they are installed.
+        programs: Also ask promtool and amtool, and Loki, Promtail, Alloy and Tempo, where they are installed.
 
     Raises:
         StackError: A file is missing or cannot be parsed; the message names it and the line.
@@ -54,6 +59,8 @@ def check_stack(files: StackFiles, *, programs: bool = True) -> Report:
         problems += check_with_promtool(files)
     if programs and "amtool" not in missing:
         problems += check_with_amtool(files)
+    if programs:
+        problems += check_with_servers(files)
     return Report(tuple(sorted(set(problems))), tuple(missing))
 
 

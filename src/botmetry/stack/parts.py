@@ -25,7 +25,7 @@ from botmetry.stack.native import (
 )
 from botmetry.stack.services import PART_PORTS, read_watched
 
-__all__ = ["Missing", "Part", "Place", "log_folder", "native_parts"]
+__all__ = ["Missing", "Part", "Place", "log_folder", "native_parts", "program_called"]
 
 _HOST = "127.0.0.1"
 _VERSION_SECONDS = 10.0
@@ -152,20 +152,20 @@ def _installed() -> Iterator[tuple[str, str]]:
     alertmanager = find_program("alertmanager")
     if alertmanager is not None:
         yield "alertmanager", str(alertmanager)
-    loki = _called("loki", "--version", "loki, version")
+    loki = program_called("loki", "--version", "loki, version")
     if loki is not None:
         yield "loki", loki
         # One agent ships the logs: Alloy where it is installed, for Promtail has reached its end of life.
-        alloy = _called("alloy", "--version", "alloy, version")
-        promtail = None if alloy else _called("promtail", "--version", "promtail, version")
+        alloy = program_called("alloy", "--version", "alloy, version")
+        promtail = None if alloy else program_called("promtail", "--version", "promtail, version")
         if alloy or promtail:
             yield ("alloy", alloy) if alloy else ("promtail", str(promtail))
-    grafana = _called("grafana-server", "-v", "version")
+    grafana = program_called("grafana-server", "-v", "version")
     if grafana is not None and _grafana_home(grafana) is not None:
         yield "grafana", grafana
 
 
-def _called(program: str, option: str, says: str) -> str | None:
+def program_called(program: str, option: str, says: str) -> str | None:
     """Return the program's path when it says of itself what it is: Debian's `loki` is about genetics."""
     path = shutil.which(program)
     if path is None:

@@ -25,8 +25,8 @@ _READY = {
     "alertmanager": "127.0.0.1:9093/-/ready",
     "grafana": "127.0.0.1:3000/api/health",
     "loki": "/usr/bin/loki -health",
-    "promtail": "127.0.0.1/9080; printf 'GET /ready ",
-    "alloy": "127.0.0.1/12345; printf 'GET /-/ready ",
+    "promtail": "127.0.0.1/9080; printf 'GET /ready",
+    "alloy": "127.0.0.1/12345; printf 'GET /-/ready",
     "tempo": "/tempo --health",
     "redis-exporter": "127.0.0.1:9121/health",
     "postgres-exporter": "127.0.0.1:9187/",
@@ -120,7 +120,7 @@ def _compose(files: StackFiles, document: Located) -> Iterator[Problem]:
                 yield _problem(port, f"{name}: {port.text} is open to every network; begin with 127.0.0.1:")
         test = service.get("healthcheck", "test")
         asked = " ".join(part.text for part in test.each()) if test is not None else ""
-        if _READY[name] not in asked:
+        if not re.search(rf"{re.escape(_READY[name])}(?!\w)", asked):
             yield _problem(test or service, f"{name}: its health check does not ask {_READY[name]}")
 
 

@@ -15,16 +15,27 @@ from pathlib import Path
 from botmetry.stack.checks.problem import Problem
 from botmetry.stack.files import StackFiles
 from botmetry.stack.native import render_native
+from botmetry.stack.parts import program_called
 
-__all__ = ["check_with_amtool", "check_with_promtool", "missing_programs"]
+__all__ = ["check_with_amtool", "check_with_promtool", "check_with_servers", "missing_programs"]
 
 _LIMIT_SECONDS = 120.0
 _LONGEST = 600
 _LINE = re.compile(r"\bline (\d+):")
+# group "bot", rule 1, "BotHighErrorRate": annotation "description": ...
+_RULE = re.compile(r'rule \d+, "(\w+)": (?:annotation|label) "(\w+)"')
+_QUOTED = re.compile(r'"([^"/]+)"')
 _TEST = re.compile(r"^\s*name: (.+),$", re.MULTILINE)
 _TEMPLATE_LINE = re.compile(r"template: ([\w.-]+):(\d+):")
 _FIELD = re.compile(r"field (\w+) not found")
 _DEFINED = re.compile(r'\{\{-?\s*define\s+"([^"]+)"')
+# Programs that check their own configuration: its file, and how they are asked.
+_SERVERS = {
+    "loki": ("loki-config.yml", ("-verify-config", "-config.expand-env=true", "-config.file")),
+    "promtail": ("promtail-config.yml", ("-check-syntax", "-config.expand-env=true", "-config.file")),
+    "alloy": ("config.alloy", ("validate",)),
+    "tempo": ("tempo-config.yml", ("-config.verify", "-config.file")),
+}
 # Secrets of the right form, so that every receiver is rendered and looked at; none of them opens anything.
 _SAMPLES = {
     "telegram_bot_token": "1:sample",
@@ -42,13 +53,17 @@ def missing_programs() -> list[str]:
 
 def check_with_promtool(files: StackFiles) -> Iterator[Problem]:
     """Yield what promtool finds in the configuration, the rules and their tests."""
-    calls = [("check", "config", files.prometheus)]
-    calls += [("check", "rules", rules) for rules in files.rules]
-    calls += [("test", "rules", test) for test in files.rule_tests]
+    rules = [("check", "rules", path) for path in files.rules]
+    # What is wrong in a rule file makes promtool fail in every file that includes it: once is enough.
+    found = [problem for call in rules for problem in _run(["promtool", *call[:2], str(call[2])], call[2])]
+    if found:
+        yield from found
+        return
+    calls = [("check", "config", files.prometheus), *(("test", "rules", test) for test in files.rule_tests)]
     # A test that looks back days takes seconds of one core: several run at once.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for found in pool.map(lambda call: list(_run(["promtool", *call[:2], str(call[2])], call[2])), calls):
-            yield from found
+        for more in pool.map(lambda call: list(_run(["promtool", *call[:2], str(call[2])], call[2])), calls):
+            yield from more
 
 
 def check_with_amtool(files: StackFiles) -> Iterator[Problem]:
@@ -64,6 +79,14 @@ def check_with_amtool(files: StackFiles) -> Iterator[Problem]:
     yield from found
     # A text that cannot be written is otherwise noticed when it is to be sent, and nothing is.
     yield from () if found else _texts(files)
+
+
+def check_with_servers(files: StackFiles) -> Iterator[Problem]:
+    """Yield what Loki, Promtail, Alloy and Tempo say of their own configurations, each where it is installed."""
+    for name, (file, options) in _SERVERS.items():
+        program, path = program_called(name, "--version", f"{name}, version"), files.monitoring / file
+        if program is not None and path.is_file():
+            yield from _run([program, *options, str(path)], path)
 
 
 def _texts(files: StackFiles) -> Iterator[Problem]:
@@ -101,14 +124,20 @@ def _run(command: Sequence[str], path: Path) -> Iterator[Problem]:
 
 
 def _called(command: Sequence[str]) -> str:
-    return " ".join(word for word in command[:3] if not word.startswith(("/", "-")))
+    return " ".join(
+        [Path(command[0]).name, *(word for word in command[1:3] if not word.startswith(("/", "-")))]
+    )
 
 
 def _line(path: Path, said: str) -> int:
-    """Return the line that a program speaks of: by number, or by the name of a test."""
-    numbered = _LINE.search(said)
+    """Return the line that a program speaks of: by number, by the name of a rule or a test, or by what it quotes."""
+    numbered = _LINE.search(said) or re.search(rf"{re.escape(path.name)}:(\d+):", said)
     if numbered is not None:
         return int(numbered[1])
-    named = _TEST.search(said)
     lines = path.read_text("utf-8").splitlines()
-    return next((number for number, line in enumerate(lines, start=1) if named and named[1] in line), 1)
+    rule, test = _RULE.search(said), _TEST.search(said)
+    if rule is not None:
+        after = next((at for at, line in enumerate(lines) if line.split()[-1:] == [rule[1]]), 0)
+        return next((at + 1 for at in range(after, len(lines)) if f"{rule[2]}:" in lines[at]), after + 1)
+    tokens = [test[1]] if test is not None else _QUOTED.findall(said)
+    return next((at for at, line in enumerate(lines, start=1) for token in tokens if token in line), 1)
