@@ -96,15 +96,16 @@ def alertmanager(files: StackFiles, tmp_path: Path, telegram: Telegram, program:
 def test_a_flood_of_one_alert_is_one_message_that_arrives(alertmanager: str, telegram: Telegram) -> None:
     """Forty queues that pile up give one message that Telegram takes: short, its tags closed, with their number."""
     _post(alertmanager, [_backlog(number) for number in range(MANY)])
-    wait_for(lambda: telegram.sent)
+    # On a busy machine not all of them have come in when the first message goes.
+    wait_for(lambda: any(f"{MANY} in all" in text for text in telegram.sent))
+    assert max(map(len, telegram.sent)) < LIMIT_CHARACTERS
     text = telegram.sent[-1]
-    assert len(text) < LIMIT_CHARACTERS
     assert _unclosed(text) == []
-    assert f"{MANY} in all" in text
     assert "/user/QueueBacklog.md" in text
     # Over and firing in one message, which is the longest there is.
+    before = len(telegram.sent)
     _post(alertmanager, [_backlog(number, over=True) for number in range(MANY // 2)])
-    wait_for(lambda: len(telegram.sent) > 1)
+    wait_for(lambda: len(telegram.sent) > before)
     assert len(telegram.sent[-1]) < LIMIT_CHARACTERS
     assert _unclosed(telegram.sent[-1]) == []
 
