@@ -63,6 +63,22 @@ async def test_what_many_callers_add_at_once_goes_in_few_calls(queue):
     assert after - before <= 3
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_large_ones_go_in_more_calls(queue, together):
+    """Tasks of a megabyte, of one caller or of many, go as few in a call as Redis takes in within a moment."""
+    await queue.add_task("t")
+    before = (await queue.redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    payload = {"x": b"0" * 1_000_000}
+    if together:
+        ids = await queue.add_tasks([NewTask("t", payload) for _ in range(40)])
+    else:
+        ids = await asyncio.gather(*(queue.add_task("t", payload) for _ in range(40)))
+    after = (await queue.redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert len(set(ids)) == 40
+    assert 5 <= after - before <= 12
+    assert (await queue.statistics()).ready == 41
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

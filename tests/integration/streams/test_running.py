@@ -240,6 +240,36 @@ async def test_one_settlement_that_cannot_be_sent_holds_up_no_other(queue):
     assert (await check_drained(queue)).stats["COMPLETED"] == 19
 
 
+async def test_no_call_is_larger_than_the_server_takes_in_at_once(queue, monkeypatch):
+    """A worker of any size takes 500 tasks in a call at most, and of results of a megabyte it sends a few in one."""
+    taken, sent = [], []
+    take, settle = queue.calls.take, queue.calls.settle
+
+    def note_take(reader, slots, more, **risk):
+        taken.append(slots + more)
+        return take(reader, slots, more, **risk)
+
+    def note_settle(settling, *left):
+        call = settle(settling, *left)
+        sent.append(sum(len(argument) for argument in call.arguments if isinstance(argument, bytes)))
+        return call
+
+    monkeypatch.setattr(queue.calls, "take", note_take)
+    monkeypatch.setattr(queue.calls, "settle", note_settle)
+    together = asyncio.Barrier(30)
+
+    async def large(payload):
+        await together.wait()
+        return b"0" * 1_000_000
+
+    ids = await queue.add_tasks([NewTask("large")] * 30 + [NewTask("t")] * 1_200)
+    await Worker(queue, {"large": large, "t": lambda payload: None}, concurrency=2_000).run(until_empty=True)
+    assert max(taken) == 500
+    assert max(sent) < 10_000_000
+    assert [len(await queue.get_result(task_id, 0)) for task_id in ids[:30]] == [1_000_000] * 30
+    await check_drained(queue)
+
+
 async def test_a_run_that_takes_too_long_is_stopped(queue):
     """A run past its timeout is cancelled, in a thread left to itself, retried, and a TIMEOUT in the end."""
     release, began = threading.Event(), []

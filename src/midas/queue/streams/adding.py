@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from midas.queue.errors import QueueFull
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 
 _MOST_IN_A_CALL: Final = 500
 """Tasks that one script call adds: it holds up the server for a millisecond or two."""
+_MOST_BYTES: Final = 8_388_608
+"""And bytes: no more of the largest ones than Redis takes in long before a caller is told that it is away."""
 _REFUSED: Final = "!"
 """What ``add.lua`` says of a task that found no room; no id looks like that."""
+_body_of: Final = itemgetter(3)
 ANSWER_SECONDS: Final = 1.0
 """Callers with a person waiting learn after a second that Redis is away."""
 
@@ -98,7 +102,7 @@ class Adding(ABC):
         return there or addition[1]
 
     async def add_tasks(self, tasks: Sequence[NewTask]) -> list[str]:
-        """Add many tasks and give their ids, in their order. Each 500 of them are one call.
+        """Add many tasks and give their ids, in their order. Each 500 of them are one call, fewer where they are large.
 
         Raises:
             InvalidTask: One of them is impossible; nothing was sent.
@@ -123,6 +127,9 @@ class Adding(ABC):
         return ids
 
     async def _send_additions(self, group: Sequence[Addition]) -> Sequence[str]:
+        half = len(group) // 2
+        if half and sum(map(len, map(_body_of, group))) > _MOST_BYTES:
+            return [*await self._send_additions(group[:half]), *await self._send_additions(group[half:])]
         call = self.calls.add(group)
         durability = self.config.durability
         if not durability.is_wanted:

@@ -68,7 +68,7 @@ class TaskQueueConfig:
         redis_url: ``redis://``, ``rediss://`` or ``unix://``.
         name: A lower-case letter, then lower-case letters, digits, ``_`` and ``-``.
         consumer_group: The group of the streams; all workers of a queue share it.
-        batch_size: Tasks that one call takes, adds or ends at most: 1..500.
+        batch_size: A worker whose tasks are short holds up to twice as many of them ahead: 1..500.
         max_retries: Runs after the first that a task gets when it fails.
         max_deliveries: A task that so many workers took and died with is given up.
         retry_seconds: The first pause before a retry is 0 to this long, and each further up to twice as long.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _MOST_IN_A_CALL: Final = 256
 """Deliveries that one script call settles: it holds up the server for two milliseconds."""
+_MOST_BYTES: Final = 8_388_608
+"""And bytes of their results."""
 _MOST_LEFT: Final = 1_000
 """Finished entries that may stay in a stream behind an older one that is in flight: as many as a few workers hold."""
 _SMALL_BYTES: Final = 4_096
@@ -80,6 +82,9 @@ class Settler:
         await self._line.aclose()
 
     async def _send(self, group: Sequence[tuple[StreamTask | None, Settlement]]) -> Sequence[bool]:
+        half = len(group) // 2
+        if half and sum(len(told[7]) for _, told in group if isinstance(told[7], bytes)) > _MOST_BYTES:
+            return [*await self._send(group[:half]), *await self._send(group[half:])]
         while True:
             try:
                 return await self._send_together(group)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _AHEAD_SECONDS: Final = 0.1
 """Work that is held ahead: a round trip is a hundredth of it, and a task that is held waits no longer."""
+_MOST_IN_A_CALL: Final = 500
+"""Tasks that one call takes: it holds up the server for a few milliseconds, however many could start."""
 _LONG_SECONDS: Final = 1.0
 """Where tasks take so long, none is held ahead: it would wait here while others are free."""
 _SMOOTHING: Final = 0.1
@@ -172,7 +174,8 @@ class Worker:
     def _room(self) -> tuple[int, int]:
         """How many tasks could start, and how many more could be held ahead."""
         free = self._free_places() - len(self._ahead)
-        return max(0, free), max(0, self._most_ahead() + min(0, free))
+        slots = max(0, min(free, _MOST_IN_A_CALL))
+        return slots, max(0, min(self._most_ahead() + min(0, free), _MOST_IN_A_CALL - slots))
 
     def _most_ahead(self) -> int:
         mean = self._mean_seconds
