@@ -9,7 +9,7 @@ import pytest
 
 from midas.errors import TaskTimeout, TaskUnknown
 from midas.queue import AITaskQueue
-from midas.redis import connect
+from midas.redis import Script, connect
 
 
 async def until(condition, seconds=60.0):
@@ -59,6 +59,8 @@ async def test_a_worker_that_waits_in_vain_comes_back(live_queue):
 
 async def test_a_waiter_is_woken_by_the_result(live_queue, redis):
     """get_result returns when the result comes, having looked once before and once after."""
+    for script in ("look", "finish"):  # one that the server does not know is called twice
+        await redis.script_load(Script("midas.queue", script).text)
     task_id = await live_queue.enqueue_task("t", {}, timeout=300)
     task = await live_queue.dequeue_task("w")
     waiting = asyncio.create_task(live_queue.get_result(task_id, timeout=300))
