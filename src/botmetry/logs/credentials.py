@@ -15,17 +15,25 @@ from collections.abc import Callable
 
 from botmetry.logs.names import MASK, Rule
 
-__all__ = ["mask_assignments", "mask_tokens", "mask_url_passwords"]
+__all__ = ["mask_assignments", "mask_options", "mask_tokens", "mask_url_passwords"]
 
 _TOKENS = re.compile(
     r"""
       :(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}       # Telegram bots: 8 to 10 digits, then 35 characters
     | %3[Aa](?<=[0-9]{5}%3[Aa])[A-Za-z0-9_-]{30,}   # the same in an escaped address
     | -(?:(?<=[spr]k-)(?<![A-Za-z0-9].k-)     # OpenAI, DeepSeek, OpenRouter; `task-…` is no key
-        |(?<=pplx-)|(?<=xox[a-z]-)|(?<=xapp-)|(?<=xai-)|(?<=glpat-))[A-Za-z0-9_-]{8,}
-    | _(?:(?<=gh[pousr]_)|(?<=github_pat_)|(?<=[spr]k_live_)|(?<=[spr]k_test_)|(?<=hf_)|(?<=gsk_)|(?<=npm_))
+        |(?<=pplx-)|(?<=xox[a-z]-)|(?<=xapp-)|(?<=xai-)|(?<=glpat-)|(?<=GOCSPX-))[A-Za-z0-9_-]{8,}
+    | _(?:(?<=gh[pousr]_)|(?<=github_pat_)|(?<=[spr]k_live_)|(?<=[spr]k_test_)|(?<=hf_)|(?<=gsk_)|(?<=npm_)
+        |(?<=whsec_)|(?<=do[opr]_v1_)|(?<=shp[ap][at]_))
         [A-Za-z0-9_]{16,}
     | A(?<=A[KS]IA)[A-Z0-9]{12,}              # Amazon
+    | A(?<=pypi-A)[A-Za-z0-9_-]{16,}          # PyPI
+    | G(?<=SG)\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}     # SendGrid
+    | 9(?<=ya29)\.[A-Za-z0-9_-]{16,}          # Google's access tokens
+    | \.(?:(?<=[MNO][A-Za-z0-9_-]{23}\.)|(?<=[MNO][A-Za-z0-9_-]{25}\.))  # Discord bots
+        [A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}
+    | /(?<=[0-9]{17}/)[A-Za-z0-9_-]{60,}      # webhooks of Discord
+    | B(?<=/B)[A-Z0-9]{7,}/[A-Za-z0-9]{20,}   # and of Slack
     | I(?<=AI)za[A-Za-z0-9_-]{30,}            # Google
     | J(?<=eyJ)(?<![A-Za-z0-9_-]eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?  # JSON Web Token
     | [Bb][Ee][Aa][Rr][Ee][Rr][ \t]{1,4}(?P<bearer>[A-Za-z0-9._~+/=:-]{6,})
@@ -64,6 +72,13 @@ _SCHEME = re.compile(
 )  # Authorization: <scheme> <credentials>
 _VALUE_END = re.compile(r"""\s|["'](?=[,;}\])\s]|\Z)|[&,;](?=\s|\Z|[\w.-]{1,64}=)""")
 _LINE = re.compile(r"[^\r\n]+")
+_OPTION = re.compile(
+    r"""--([A-Za-z][\w-]{1,78})(?:
+      [ \t]{1,8}(?!-|\[redacted\])("[^"\n]*"|'[^'\n]*'|[^\s"',\])}]+)
+    | ["'],[ ]?["'](?!-|\[redacted\])([^"'\n]+)                      # in the list of a command's arguments
+    )""",
+    re.VERBOSE,
+)
 _USER_ID = re.compile(r"[\"']?(-?\w+)")
 _CLOSING = ",;)}"
 _NO_SECRET = frozenset({"None", "null", "True", "true", "False", "false", '""', "''", MASK})
@@ -118,6 +133,17 @@ def mask_assignments(text: str, rule_of: Callable[[str], Rule], hash_user_id: Ca
                 done = end
         operator = _OPERATOR.search(text, max(end, operator.end()))
     return "".join((*kept, text[done:])) if kept else text
+
+
+def mask_options(text: str, rule_of: Callable[[str], Rule]) -> str:
+    """Return `text` without the values of a command's secret options: `--password …`, `'--token', '…'`."""
+
+    def mask(match: re.Match[str]) -> str:
+        if rule_of(match[1]) is not Rule.SECRET:
+            return match[0]
+        return match[0][: -len(match[2] or match[3])] + MASK
+
+    return _OPTION.sub(mask, text)
 
 
 def _mask_token(match: re.Match[str]) -> str:

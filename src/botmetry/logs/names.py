@@ -16,8 +16,8 @@ MASK: Final = "[redacted]"
 
 SECRET_ENDINGS = (
     "password", "passwd", "pwd", "passphrase", "passcode", "secret", "token", "apikey", "accesskey", "secretkey",
-    "privatekey", "signingkey", "encryptionkey", "authorization", "credential", "credentials", "cookie",
-    "cardnumber", "cvv", "cvc", "iban",
+    "privatekey", "signingkey", "encryptionkey", "accountkey", "sharedkey", "authorization", "credential",
+    "credentials", "cookie", "cardnumber", "cvv", "cvc", "iban",
 )  # fmt: skip
 """`token` ends a secret's name; `tokens`, `tokens_total` and `token_count` count what a model read."""
 

@@ -48,13 +48,21 @@ def number(value: float) -> int | float | str:
 
 
 def items_of(value: object) -> Mapping[object, object] | Iterable[object] | None:
-    """Return what is inside a container: a mapping, or an iterable of members; None for anything else."""
+    """Return what is inside a container: a mapping, or an iterable of members; None for anything else.
+
+    A named tuple and a dataclass are mappings, because names tell what is a secret; what a dataclass leaves out of its
+    own text (`field(repr=False)`) is left out here, too.
+    """
     if isinstance(value, Mapping):
         return value
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value, strict=False))
     if isinstance(value, list | tuple | deque | AbstractSet):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+        return {
+            field.name: getattr(value, field.name, None) for field in dataclasses.fields(value) if field.repr
+        }
     return None
 
 

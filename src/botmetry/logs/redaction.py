@@ -13,7 +13,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from botmetry.logs.credentials import mask_assignments, mask_tokens, mask_url_passwords
+from botmetry.logs.credentials import mask_assignments, mask_options, mask_tokens, mask_url_passwords
 from botmetry.logs.names import MASK, FieldNames, Rule
 from botmetry.logs.payment import MIN_DIGITS, is_card_number, mask_payment_numbers
 from botmetry.logs.plain import items_of, number, text_of, well_formed
@@ -162,6 +162,8 @@ class Redactor:
             text = well_formed(text)
         if size >= _SHORTEST_TOKEN:
             text = mask_tokens(text)
+        if "--" in text:
+            text = mask_options(text, self._names.rule)
         if ":" in text or "=" in text:
             if "://" in text:
                 text = mask_url_passwords(text)
@@ -257,11 +259,15 @@ class _Walk:
         if len(members) == _PAIR and isinstance(members[0], str):  # a header: ("Authorization", "...")
             return [self._redactor.text(members[0]), self.member(members[0], members[1])]
         written: list[JSON] = []
+        before: object = None
         for value in members:
             if self._full():
                 written.append(_CUT)
                 break
-            written.append(self.plain(value))
+            # A program's arguments: what follows an option is its value.
+            is_option = isinstance(before, str) and before.startswith("--")
+            written.append(self.member(str(before), value) if is_option else self.plain(value))
+            before = value
         return written
 
     def _full(self) -> bool:

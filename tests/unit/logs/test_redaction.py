@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import NamedTuple
 
 import pytest
 
@@ -27,6 +28,34 @@ BOT = "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsawx"
         ("github_pat_11ABCDEFG0123456789_abcdefg", "github_pat_[redacted]"),
         ("xoxb-2345678901-abcdefghij", "xoxb-[redacted]"),
         ("AIzaSyA1234567890abcdefghijklmnopqrstuv", "AI[redacted]"),
+        ("GOCSPX-1234567890abcdefghijklmnop", "GOCSPX-[redacted]"),
+        ("ya29.a0AfH6SMBx1234567890abcdefghijklmnop", "ya29[redacted]"),
+        ("SG.ngeVfQFYQlKU0ufo8x5d1A.TwL2iGABf9DHoTf-09kqeF8tAmbihYzrnopKc", "SG[redacted]"),
+        ("whsec_4eC39HqLyjWDarjtT1zdp7dc4eC39HqL", "whsec_[redacted]"),
+        ("dop_v1_0123456789abcdef0123456789abcdef", "dop_v1_[redacted]"),
+        ("shpat_0123456789abcdef0123456789abcdef", "shpat_[redacted]"),
+        ("pypi-AgEIcHlwaS5vcmcCJDEyMzQ1Njc4", "pypi-A[redacted]"),
+        (
+            "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcDE.abcdefghijklmnopqrstuvwxyz0123456789ab",
+            "MTIzNDU2Nzg5MDEyMzQ1Njc4.[redacted]",
+        ),
+        (
+            "https://discord.com/api/webhooks/123456789012345678/" + "aB3_" * 17,
+            "https://discord.com/api/webhooks/123456789012345678/[redacted]",
+        ),
+        (
+            "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
+            "https://hooks.slack.com/services/T00000000/B[redacted]",
+        ),
+        (
+            "AccountName=x;AccountKey=abcDEF123456==;EndpointSuffix=y",
+            "AccountName=x;AccountKey=[redacted];EndpointSuffix=y",
+        ),
+        ("mysql --password hunter2 -u x", "mysql --password [redacted] -u x"),
+        (
+            "Command '['mysql', '--api-key', 'a b', '-u']'",
+            "Command '['mysql', '--api-key', '[redacted]', '-u']'",
+        ),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_DEF-123", "eyJ[redacted]"),
         ("sent Bearer abc.def_ghi", "sent Bearer [redacted]"),
         ("Authorization: Bearer abc.def_ghi, next", "Authorization: [redacted], next"),
@@ -97,6 +126,8 @@ def test_secrets_in_texts_are_removed(text, redacted):
         "token=None password=null secret=''",
         "user_id=7 command=balance",
         "LIDL 1234 BERLIN",
+        "see --help or --token-file=/x -- --password",
+        "v9.1.2 /BILLING/a1b2c3d4e5f6 https://a.example/x/1234567890123456789/y",
         "KeyError: 'balance'",
         'File "/srv/bot.py", line 12, in handle',
         "",
@@ -254,3 +285,29 @@ def test_hostile_texts_take_time_in_proportion_to_their_length(unit):
         if ratios[-1] < 24:
             break
     assert min(ratios) < 24
+
+
+class Login(NamedTuple):
+    user: str
+    password: str
+
+
+@dataclasses.dataclass
+class Settings:
+    host: str
+    key_of_users: str = dataclasses.field(repr=False)
+
+
+def test_names_inside_of_tuples_and_what_a_dataclass_does_not_show_are_respected():
+    """A named tuple is no list, an option's value follows it, and `repr=False` is how a dataclass says secret."""
+    assert Redactor().fields(
+        {
+            "login": Login("ann", "hunter2"),
+            "settings": Settings("h", "hunter2"),
+            "argv": ["x", "--token", "hunter2"],
+        }
+    ) == {
+        "login": {"user": "ann", "password": "[redacted]"},
+        "settings": {"host": "h"},
+        "argv": ["x", "--token", "[redacted]"],
+    }
