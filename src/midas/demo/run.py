@@ -1,7 +1,8 @@
 """``midas demo``: one run of the demo as a person sees it, from the first line to the exit code.
 
 It ends after its duration, at Ctrl-C, SIGTERM or with its terminal, with a summary and exit code 0: being told to end
-is no failure. A second Ctrl-C does not wait for anybody.
+is no failure. A second Ctrl-C does not wait for anybody; a terminal that goes tells twice, by its shell and by the
+kernel, and means it once.
 """
 
 import asyncio
@@ -110,13 +111,13 @@ async def _provoke(demo: Demo, screen: Screen) -> None:
 def _listen_for_signals(end: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
 
-    def on_signal() -> None:
-        if end.is_set():
+    def on_signal(number: signal.Signals) -> None:
+        if end.is_set() and number is not signal.SIGHUP:
             os._exit(1)  # the children's death signal ends them with us
         end.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal, number)
 
 
 async def _first(starting: asyncio.Task[None], end: asyncio.Event) -> None:

@@ -75,6 +75,17 @@ def test_told_to_end_it_tells_what_happened_and_leaves_nothing(tmp_path, signum)
     assert sorted(path.name for path in (tmp_path / ".demo").iterdir()) == ["lock", "logs"]
 
 
+def test_a_terminal_that_goes_ends_it_in_good_order(tmp_path):
+    """The shell and the kernel both send SIGHUP: that is no impatience, the databases are cleared away all the same."""
+    with running_demo(tmp_path) as (demo, processes):
+        demo.send_signal(signal.SIGHUP)
+        wait_until(lambda: "stopping" in (tmp_path / "printed").read_text(), ENDING_SECONDS)
+        demo.send_signal(signal.SIGHUP)
+        assert demo.wait(ENDING_SECONDS) == 0
+    assert alive(processes) == []
+    assert sorted(path.name for path in (tmp_path / ".demo").iterdir()) == ["lock", "logs"]
+
+
 def test_it_ends_by_itself_after_its_duration(tmp_path):
     """DURATION=3 ends with exit code 0, the summary, and nothing running."""
     with running_demo(tmp_path, "--duration", "3") as (demo, processes):
