@@ -183,6 +183,12 @@ BREAKS = {
     "LogQL in a runbook": Break(
         RUNBOOK, 'service="midas-worker"} |', 'servise="midas-worker"} |', "is no label of a stream"
     ),
+    "the project in a runbook": Break(
+        RUNBOOK, '{job="midas"', '{job="shop"', 'the agents write job="midas"', after="```logql"
+    ),
+    "the project in an alert of the logs": Break(
+        "monitoring/loki-rules/fake/alerts.yml", 'job="midas"', 'job="shop"', "the agents write job"
+    ),
     "an alert of the logs": Break(
         "monitoring/loki-rules/fake/alerts.yml",
         "      severity: critical\n",

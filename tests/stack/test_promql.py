@@ -23,6 +23,9 @@ WRONG = {
     "sum by (job) (up) / sum by (service) (up)": "never match",
     "sum by (job) (up) and on (service) sum by (service) (up)": "both sides need that label",
     "sum by (job (up)": "not PromQL",
+    "sum(irate(bot_errors_total[5m])) > 0.1": "sees the last two samples only",
+    "rate(bot_errors_total[15s])": "holds fewer than four scrapes",
+    "histogram_quantile(95, sum by (le) (rate(event_loop_lag_seconds_bucket[5m])))": "is between 0 and 1",
     '{service="midas-bot"}': "cannot be checked",
 }
 
@@ -33,6 +36,7 @@ RIGHT = [
     "sum by (le) (increase(event_loop_lag_seconds_bucket[5m]))",
     "sum by (component) (telemetry_errors_total unless telemetry_errors_total offset 15m) > 0",
     "max_over_time(queue_size[1h:1m])",
+    "sum(rate(bot_errors_total[1m]))",
     "max_over_time(sum by (queue) (rate(queue_tasks_enqueued_total[5m]))[1h:1m])",
     'absent(up{job="midas-bot"})',
     "topk(3, sum by (metric) (telemetry_series))",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["METADATA", "STREAM_LABELS", "examine_logql", "ranges_of"]
+__all__ = ["METADATA", "STREAM_LABELS", "examine_logql", "foreign_jobs", "ranges_of"]
 
 STREAM_LABELS = frozenset({"job", "service", "level", "stream", "service_name", "detected_level"})
 """What chooses a stream: see monitoring/promtail-config.yml and config.alloy; Loki adds the last two itself."""
@@ -55,6 +55,12 @@ def examine_logql(expr: str) -> list[str]:
     except _UnreadableError as error:
         return [f"not LogQL: {error}"]
     return reader.faults
+
+
+def foreign_jobs(expr: str, project: str) -> list[str]:
+    """Return what is wrong with the streams of an expression: agents give each line the project's name as `job`."""
+    jobs = re.findall(r'[{,]\s*job\s*=\s*"([^"]*)"', expr)
+    return [f'no line has job="{job}": the agents write job="{project}"' for job in jobs if job != project]
 
 
 def ranges_of(expr: str) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import promql_parser as promql
@@ -27,6 +28,10 @@ _OF_GAUGES = frozenset({"delta", "idelta", "deriv", "predict_linear"})
 _OF_ANY = frozenset(
     {"absent", "absent_over_time", "changes", "count_over_time", "present_over_time", "timestamp"}
 )
+# What happens between two evaluations is lost to them: an alert on it flaps, and a panel shows noise.
+_OF_LAST_TWO = frozenset({"irate", "idelta"})
+# Four times the scrape interval of monitoring/prometheus.yml, as Grafana's $__rate_interval.
+_SHORTEST = timedelta(minutes=1)
 _SET_OPERATORS = frozenset({"and", "or", "unless"})
 _COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
 _KEEPING_AGGREGATES = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
@@ -85,6 +90,7 @@ class _Walk:
             case promql.VectorSelector():
                 found = self._selector(part, within)
             case promql.MatrixSelector():
+                self._check_range(part, within)
                 found = self._selector(part.vector_selector, within)
             case promql.SubqueryExpr():
                 # The function around a subquery sees what the inner expression made, not the metric.
@@ -137,6 +143,17 @@ class _Walk:
         if counts and within in _OF_GAUGES:
             self._found(f"{series.name} is a counter: {within}() of it is wrong at each restart", series.name)
 
+    def _check_range(self, part: Any, within: str) -> None:
+        name = part.vector_selector.name or ""
+        if within in _OF_LAST_TWO:
+            self._found(f"{within}() of {name} sees the last two samples only; use rate() or delta()", within)
+        elif part.range < _SHORTEST:
+            self._found(
+                f"{name} over {part.range.total_seconds():g}s holds fewer than four scrapes; "
+                f"a rate needs two that arrived: look at {_SHORTEST.total_seconds():g}s or more",
+                name,
+            )
+
     def _aggregate(self, part: Any, within: str) -> Labels:
         operator = str(part.op)
         inner = self.labels(part.expr, "count" if operator in {"count", "group"} else within)
@@ -159,6 +176,9 @@ class _Walk:
         if name in {"scalar", "vector", "time"} or not results:
             return _NOTHING
         if name.startswith("histogram_quantile"):
+            share = part.args[0]
+            if isinstance(share, promql.NumberLiteral) and not 0 < share.val < 1:
+                self._found(f"{name} of {share.val:g}: a quantile is between 0 and 1", f"{share.val:g}")
             if "le" not in results[1]:
                 self._found(f"{name} needs the label le; keep it in the aggregation", name)
             return results[1] - {"le"}

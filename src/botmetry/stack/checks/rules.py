@@ -8,10 +8,11 @@ from math import isclose
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from botmetry.stack.checks.logql import examine_logql
+from botmetry.stack.checks.logql import examine_logql, foreign_jobs
 from botmetry.stack.checks.problem import Problem
 from botmetry.stack.files import StackFiles
 from botmetry.stack.located import Located, read_located
+from botmetry.stack.naming import project_name
 from botmetry.stack.rulebook import Alert, Rulebook
 from botmetry.stack.series import TARGET_LABELS
 
@@ -55,10 +56,11 @@ def check_recordings(files: StackFiles, rules: Rulebook) -> Iterator[Problem]:
 
 def check_log_alerts(files: StackFiles) -> Iterator[Problem]:
     """Yield what is wrong with the alerts of Loki's ruler."""
+    project = project_name(files)
     for path in files.log_rules:
         for name, rule in _each(path, "alert"):
             expr = rule.get("expr") or rule
-            for message in examine_logql(expr.text):
+            for message in (*examine_logql(expr.text), *foreign_jobs(expr.text, project)):
                 yield Problem(path, expr.line, f"{name}: {message}")
             # What LogQL yields is labels of streams, which the agents' configurations set.
             yield from _told(files, name, rule, {*TARGET_LABELS, "level", "stream"})

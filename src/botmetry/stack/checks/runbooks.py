@@ -11,11 +11,12 @@ from pathlib import Path
 import promql_parser as promql
 
 from botmetry.stack.checks.dashboards import panels_of
-from botmetry.stack.checks.logql import examine_logql
+from botmetry.stack.checks.logql import examine_logql, foreign_jobs
 from botmetry.stack.checks.problem import Problem
 from botmetry.stack.checks.promql import examine
 from botmetry.stack.files import StackFiles
 from botmetry.stack.located import read_located
+from botmetry.stack.naming import project_name
 from botmetry.stack.rulebook import Alert, Rulebook
 from botmetry.stack.rules import each_rule, read_rules
 
@@ -61,15 +62,18 @@ def check_runbooks(files: StackFiles, rules: Rulebook) -> Iterator[Problem]:
         for heading in _HEADINGS:
             if f"## {heading}" not in lines:
                 yield Problem(page, 1, f"has no section `## {heading}`")
-        yield from _queries(page, lines, rules.alerts.get(page.stem), rules)
+        yield from _queries(page, lines, rules.alerts.get(page.stem), rules, project_name(files))
         yield from _panels(page, lines, titles)
 
 
-def _queries(page: Path, lines: list[str], alert: Alert | None, rules: Rulebook) -> Iterator[Problem]:
+def _queries(
+    page: Path, lines: list[str], alert: Alert | None, rules: Rulebook, project: str
+) -> Iterator[Problem]:
     found = list(_blocks(lines))
     for block in found:
-        for message in examine_logql(block.text) if block.language == "logql" else ():
-            yield Problem(page, block.line, message)
+        if block.language == "logql":
+            for message in (*examine_logql(block.text), *foreign_jobs(block.text, project)):
+                yield Problem(page, block.line, message)
     blocks = [block for block in found if block.language == "promql"]
     for block in blocks:
         for finding in examine(block.text, rules.series).findings:
