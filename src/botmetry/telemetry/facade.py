@@ -291,11 +291,10 @@ class Telemetry(OwnMetrics):
         return install(self.log)
 
     def close(self) -> None:
-        """Write out what waits in the log and send the spans. Call it as often as you like."""
+        """Write out what waits in the log and send the spans, giving each 5 s. Call it as often as you like."""
         self.log.close()
-        shutdown = getattr(self._provider, "force_flush", None)
-        if shutdown is not None:
-            shutdown()
+        if self._provider is not None:
+            tracing.flush(self._provider)
 
     def _server_settings(self, host: str | None, port: int | None) -> ServerSettings:
         settings = self.settings.server

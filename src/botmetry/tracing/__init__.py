@@ -2,7 +2,7 @@
 
 from botmetry.context import SpanContext
 from botmetry.context import span as current
-from botmetry.tracing.export import provider_from_settings
+from botmetry.tracing.export import flush, provider_from_settings
 from botmetry.tracing.propagation import carrier, continue_from, format_traceparent, parse_traceparent
 from botmetry.tracing.spans import IdentityTracer, Span, SpanKind, Tracer
 
@@ -15,6 +15,7 @@ __all__ = [
     "carrier",
     "continue_from",
     "current",
+    "flush",
     "format_traceparent",
     "parse_traceparent",
     "provider_from_settings",
