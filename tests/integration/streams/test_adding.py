@@ -83,8 +83,10 @@ async def test_large_ones_go_in_more_calls(queue, together):
     "arguments",
     [
         {"task_type": "No Good"},
+        {"task_type": 3},
         {"priority": 42},
         {"payload": ["no", "dict"]},
+        {"payload": []},
         {"payload": {1: "a key that is no string"}},
         {"payload": {"x": object()}},
         {"payload": {"x": "\udc00"}},
@@ -93,15 +95,20 @@ async def test_large_ones_go_in_more_calls(queue, together):
         {"delay": -1.0},
         {"delay": math.nan},
         {"delay": 1e12},
+        {"delay": timedelta(seconds=3)},
+        {"at": 3},
         {"at": datetime(2027, 1, 1)},  # noqa: DTZ001 -- that is what is refused
         {"at": datetime(9999, 1, 1, tzinfo=UTC)},
         {"timeout": 0.0},
         {"timeout": math.inf},
+        {"timeout": "3"},
         {"expires": -1.0},
         {"unique_key": ""},
+        {"unique_key": 7},
         {"unique_key": "x" * 300},
         {"unique_key": "\udc00"},
         {"task_id": "no id"},
+        {"task_id": 7},
         {"max_retries": -1},
         {"max_retries": True},
         {"max_retries": 10**30},
@@ -132,6 +139,13 @@ async def test_a_known_id_is_not_added_again(make_queue, clock):
     await queue.add_task("t", task_id="k")
     assert (await queue.statistics()).added == 2
     assert await queue.get_task_status("k") is TaskStatus.PENDING
+
+
+async def test_an_id_that_is_given_twice_in_one_call_is_one_task(make_queue):
+    """Where ids are remembered for no time at all, too, there is one live task of each."""
+    queue = await make_queue(known_seconds=0)
+    assert await queue.add_tasks([NewTask("t", task_id="k"), NewTask("t", task_id="k")]) == ["k", "k"]
+    assert (await queue.statistics()).added == 1
 
 
 async def test_a_unique_key_is_held_until_the_end(queue):

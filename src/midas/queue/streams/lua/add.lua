@@ -71,8 +71,12 @@ for position = 6, #ARGV, 7 do
     if due > now then
       delay(due, id, index, head, body)
     else
-      local entry = redis.call('XADD', KEYS[index], '*', head, body)
-      places[#places + 1], places[#places + 2] = id, index .. ' ' .. entry .. ' '
+      local place = index .. ' ' .. redis.call('XADD', KEYS[index], '*', head, body) .. ' '
+      if is_given then
+        redis.call('HSET', LIVE, id, place) -- at once: it may be given again in this very call
+      else
+        places[#places + 1], places[#places + 2] = id, place
+      end
     end
   end
   replies[#replies + 1] = there
