@@ -110,7 +110,7 @@ def check_type(task_type: str) -> None:
     Raises:
         InvalidTask: It is not a lower-case letter and up to 63 lower-case letters, digits, ``_`` and ``.``.
     """
-    if not _TYPE.fullmatch(task_type):
+    if not isinstance(task_type, str) or not _TYPE.fullmatch(task_type):
         raise InvalidTask(f"a task type is called like 'categorize_transaction' and not {task_type!r}")
 
 
@@ -120,7 +120,7 @@ def check_id(task_id: str) -> None:
     Raises:
         InvalidTask: It is not 1 to 128 letters, digits and any of ``_.:-``.
     """
-    if not _ID.fullmatch(task_id):
+    if not isinstance(task_id, str) or not _ID.fullmatch(task_id):
         raise InvalidTask(f"a task id is 1 to 128 letters, digits and any of _.:- and not {task_id!r}")
 
 
@@ -130,6 +130,10 @@ def milliseconds(seconds: float, name: str) -> int:
     Raises:
         InvalidTask: It is not from 2 ms to 30 days long.
     """
-    if not math.isfinite(seconds) or not _LEAST_SECONDS <= seconds <= _MOST_SECONDS:
+    try:
+        is_possible = math.isfinite(seconds) and _LEAST_SECONDS <= seconds <= _MOST_SECONDS
+    except TypeError:
+        is_possible = False
+    if not is_possible:
         raise InvalidTask(f"{name} is {_LEAST_SECONDS} to {_MOST_SECONDS:.0f} seconds and not {seconds!r}")
     return round(seconds * 1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,9 @@ def _whole_in_thread(task):
     return task.payload["n"]
 
 
-@pytest.mark.parametrize("handler", [_async, _whole, _in_thread, _whole_in_thread, _Callable()])
+@pytest.mark.parametrize(
+    "handler", [_async, _whole, _in_thread, _whole_in_thread, _Callable(), operator.itemgetter("n")]
+)
 async def test_every_kind_of_handler(queue, handler):
     """Async and plain functions and objects, of the payload or of the task, give the task its result."""
     task_id = await queue.add_task("t", {"n": 7})

@@ -25,10 +25,12 @@ from midas.queue.streams.settlements import retry_delay
         {"retry_seconds": -0.1},
         {"longest_retry_seconds": math.nan},
         {"result_ttl": math.inf},
+        {"result_ttl": None},
         {"known_seconds": -1},
         {"age_limit_seconds": -1},
         {"default_timeout": 0},
         {"lease_seconds": 0.001},
+        {"lease_seconds": "30"},
     ],
     ids="-".join,
 )
@@ -46,6 +48,13 @@ def test_impossible_limits_are_refused(limit):
     """A limit of none, or of no number, is none."""
     with pytest.raises(ValueError, match="and not"):
         Limit(**limit)
+
+
+@pytest.mark.parametrize("limits", [{"No Type": Limit(1)}, {"mail": 3}, {7: Limit(1)}])
+def test_limits_are_of_task_types(limits):
+    """What could limit no task, or is no limit, is refused before anybody relies on it."""
+    with pytest.raises((ValueError, TypeError), match="limit"):
+        TaskQueueConfig(limits=limits)
 
 
 @pytest.mark.parametrize("name", ["", "Tasks", "1st", "a b", "a{b}", "x" * 65])

@@ -84,7 +84,7 @@ class Adding(ABC):
         """
         new = NewTask(
             task_type,
-            payload or {},
+            {} if payload is None else payload,
             priority,
             delay,
             at,

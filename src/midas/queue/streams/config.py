@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Final
 
 from midas.queue.errors import InvalidTask
-from midas.queue.tasks import milliseconds
+from midas.queue.tasks import check_type, milliseconds
 from midas.redis import Durability
 
 _GROUP_CHARACTERS: Final = 64
@@ -86,6 +86,7 @@ class TaskQueueConfig:
 
     Raises:
         ValueError: A value is impossible.
+        TypeError: A limit is no ``Limit``.
     """
 
     redis_url: str = "redis://localhost:6379/0"
@@ -124,13 +125,24 @@ class TaskQueueConfig:
             "age_limit_seconds",
         ):
             seconds = getattr(self, name)
-            if not 0 <= seconds < math.inf:
+            if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
                 raise ValueError(f"{name} is a number of seconds, 0 or more, and not {seconds!r}")
         for name in ("default_timeout", "lease_seconds"):
             try:
                 milliseconds(getattr(self, name), name)
             except InvalidTask as error:
                 raise ValueError(str(error)) from None
+        for task_type, limit in self.limits.items():
+            _check_limit(task_type, limit)
+
+
+def _check_limit(task_type: str, limit: object) -> None:
+    try:
+        check_type(task_type)
+    except InvalidTask as error:
+        raise ValueError(f"a limit is one of a task type: {error}") from None
+    if not isinstance(limit, Limit):
+        raise TypeError(f"the limit of {task_type} is a Limit and not {limit!r}")
 
 
 def _check_whole(name: str, value: object, least: int, most: int) -> None:

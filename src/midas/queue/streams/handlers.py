@@ -71,7 +71,10 @@ async def _in_thread(strays: Strays, function: Callable[[Any], Any], argument: A
 
 
 def _takes_task(handler: Callable[..., Any]) -> bool:
-    parameters = list(inspect.signature(handler).parameters.values())
+    try:
+        parameters = list(inspect.signature(handler).parameters.values())
+    except ValueError:  # one in C that says nothing of its parameters
+        return False
     return bool(parameters) and parameters[0].name == _WHOLE_TASK
 
 

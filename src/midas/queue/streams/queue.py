@@ -46,7 +46,7 @@ class TaskQueue(Adding, Awaiting, Consuming, DeadLetters):
     Use it as an async context manager.
 
     Args:
-        config: Which queue, and how it behaves; a Redis address will do for the rest of the defaults.
+        config: Which queue, and how it behaves: ``TaskQueueConfig(redis_url)`` will do.
         telemetry: Where tasks are counted and logged; None for nowhere.
         clock: For tests: the time in seconds since 1970. None takes the Redis server's, which all processes share.
         max_connections: Connections to Redis at most: 3 or more, and 5 or more where tasks are taken, too.

@@ -65,11 +65,11 @@ class NewTask(msgspec.Struct, frozen=True):
             if not self.delay:
                 return 0
             seconds = self.delay
-        elif self.at.tzinfo is None:
-            raise InvalidTask(f"{self.at!r} has no time zone: say which one, as in datetime.now(UTC)")
+        elif not isinstance(self.at, datetime) or self.at.tzinfo is None:
+            raise InvalidTask(f"{self.at!r} is no moment with a time zone, such as datetime.now(UTC)")
         else:
             seconds = max(0.0, self.at.timestamp() - now)
-        if not 0 <= seconds <= LONGEST_DELAY_SECONDS:
+        if not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST_DELAY_SECONDS:
             raise InvalidTask(f"a delay is 0 to {LONGEST_DELAY_SECONDS:.0f} seconds and not {seconds!r}")
         return round(seconds * 1000) if self.at is None else min(-1, -round(self.at.timestamp() * 1000))
 
@@ -154,8 +154,8 @@ def check_unique_key(key: str) -> None:
     Raises:
         InvalidTask: It is empty, too long, or no text that can be sent.
     """
-    if not 0 < len(key) <= _LONGEST_UNIQUE_KEY:
-        raise InvalidTask(f"a unique key has 1 to {_LONGEST_UNIQUE_KEY} characters and not {len(key)}")
+    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_UNIQUE_KEY:
+        raise InvalidTask(f"a unique key has 1 to {_LONGEST_UNIQUE_KEY} characters and is not {key!r}")
     try:
         key.encode()
     except UnicodeEncodeError:
