@@ -108,7 +108,8 @@ class Telemetry(OwnMetrics):
             tracing: Where spans are sent; by default they are identifiers in the log and nothing more.
             tracer_provider: An OpenTelemetry provider that you made, instead of `tracing`.
             prefork: Let several processes count together, and any of them be scraped for all: True for those that are
-                forked from this one later, or a folder, which is needed where each process imports the program anew.
+                forked from this one later, or a folder, which is needed where each process imports the program anew;
+                each service has a folder of its own.
 
         Raises:
             SettingsError: An option cannot be used.
@@ -310,7 +311,7 @@ class Telemetry(OwnMetrics):
             return None
         from botmetry.metrics.prefork import InFolder  # noqa: PLC0415 - only where processes count together
 
-        return InFolder(prefork, lambda error: self.internal_error("prefork", error))
+        return InFolder(prefork, lambda error: self.internal_error("prefork", error), self.settings.service)
 
     def _make_tracer(self, provider: TracerProvider | None) -> tracing.Tracer:
         if provider is None:

@@ -301,3 +301,11 @@ def test_an_unfinished_file_is_removed_when_it_is_old(sharing, folder):
     one.registry.render()
     assert [file.exists() for file in (old, new)] == [False, True]
     assert one.failures == []
+
+
+def test_a_folder_belongs_to_one_service(tmp_path):
+    """Two would each show the sum of both, and Prometheus would count everything twice."""
+    InFolder(str(tmp_path), print, "shop-bot")
+    InFolder(str(tmp_path), print, "shop-bot")
+    with pytest.raises(SettingsError, match="'shop-worker' alone, and this one has the counts of 'shop-bot'"):
+        InFolder(str(tmp_path), print, "shop-worker")

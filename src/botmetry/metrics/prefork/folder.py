@@ -5,6 +5,7 @@
 `archive`                 the counts of all processes that ended
 `merging`                 locked by the process that rewrites the archive
 `key`                     what user ids are hashed with
+`service`                 whose processes share the folder
 `.new-<token>`            a file that is not complete yet
 `*.damaged`               a file that could not be read, kept for people
 ========================  ============================================================
@@ -31,6 +32,7 @@ __all__ = ["ARCHIVE", "Folder", "Listing"]
 ARCHIVE: Final = "archive"
 _MERGING: Final = "merging"
 _KEY: Final = "key"
+_SERVICE: Final = "service"
 _LIVE: Final = ".live"
 _NEW: Final = ".new-"
 _DAMAGED: Final = ".damaged"
@@ -174,11 +176,22 @@ class Folder:
         Raises:
             OSError: The folder is gone, or the key belongs to another user.
         """
-        place = self.path / _KEY
+        return self._agreed(_KEY, os.urandom(16), 0o660)
+
+    def service(self, name: str) -> str:
+        """Return the service whose processes share the folder: the first that came, which is `name` if nobody has.
+
+        Raises:
+            OSError: The folder is gone, or cannot be written to.
+        """
+        return self._agreed(_SERVICE, name.encode(), 0o664).decode("utf-8", "replace")
+
+    def _agreed(self, name: str, proposal: bytes, mode: int) -> bytes:
+        place = self.path / name
         with suppress(FileNotFoundError):
             return place.read_bytes()
-        hidden = self._written(os.urandom(16), 0o660)
-        with suppress(FileExistsError):  # another process was faster: its key is the one
+        hidden = self._written(proposal, mode)
+        with suppress(FileExistsError):  # another process was faster: what it says is agreed
             os.link(hidden, place)
         hidden.unlink()
         return place.read_bytes()
@@ -215,4 +228,8 @@ class Folder:
 
 
 def _is_ours(name: str) -> bool:
-    return name in {ARCHIVE, _MERGING, _KEY} or name.startswith(_NEW) or name.endswith((_LIVE, _DAMAGED))
+    return (
+        name in {ARCHIVE, _MERGING, _KEY, _SERVICE}
+        or name.startswith(_NEW)
+        or name.endswith((_LIVE, _DAMAGED))
+    )

@@ -51,24 +51,30 @@ class InFolder:
         self,
         given: bool | str,  # noqa: FBT001 - it is the user's word, as given
         failed: Callable[[BaseException], None],
+        service: str = "",
     ) -> None:
         """Begin to share.
 
         Args:
             given: The folder, or True for one of our own that forked processes share.
             failed: Called with what goes wrong later, such as a full disk.
+            service: Whose processes share it; when left out, nobody looks.
 
         Raises:
-            SettingsError: The folder is missing or cannot be used.
+            SettingsError: The folder is missing, cannot be used, or is another service's.
         """
         self._folder = find_folder(given)
         try:
             self._ledger = Ledger(self._folder, failed)
             self._key = self._folder.key()
+            owner = self._folder.service(service) if service else service
         except OSError as error:
             raise SettingsError(
                 "prefork", str(self._folder.path), f"a folder that this process can write to ({error})"
             ) from error
+        if owner != service:  # each would show the sum of both
+            expected = f"a folder for {service!r} alone, and this one has the counts of {owner!r}"
+            raise SettingsError("prefork", str(self._folder.path), expected)
         self._census = Census(self._folder, self._ledger, failed)
         self._view = View()
         self._homes: list[Home] = []
