@@ -303,6 +303,12 @@ def test_the_wheel_brings_the_stack(files: StackFiles, tmp_path: Path) -> None:
         ("- {name: shop_orders_total, type: meter}", "its type is one of counter, gauge, histogram"),
         ("- {name: shop_orders_total, type: counter, label: [a]}", "has label; a declaration has"),
         ("- {name: bot_requests_total, type: counter}", "bot_requests_total: is declared already"),
+        (
+            "- {name: shop_orders_total, type: counter, labels: band}",
+            "labels is band, not a list such as [band]",
+        ),
+        ("name: shop_orders_total", "is not a list of declarations"),
+        ("- shop_orders_total", "a declaration begins with `name:`"),
         ("[", "expected"),
     ],
 )

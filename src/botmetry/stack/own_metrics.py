@@ -32,7 +32,13 @@ def read_own_metrics(files: StackFiles) -> tuple[MetricSpec, ...]:
 
 def _specs(document: Located) -> Iterator[MetricSpec]:
     names: set[str] = set()
-    for entry in document.each("metrics"):
+    listed = document.get("metrics") if isinstance(document.value, Mapping) else document
+    # Empty where the examples were deleted and nothing took their place.
+    if listed is None or listed.value == "":
+        return
+    if listed is document or not isinstance(listed.value, list):
+        raise StackError(f"{listed.path}:{listed.line}: is not a list of declarations, as in metrics: []")
+    for entry in listed.each():
         try:
             spec = _spec(entry)
             if spec.name in CATALOGUE or spec.name in names:
@@ -52,6 +58,10 @@ def _spec(entry: Located) -> MetricSpec:
         raise MetricError(name, f"has {unknown}; a declaration has {', '.join(sorted(_KEYS))}")
     if kind not in _KINDS:
         raise MetricError(name, f"is a {kind or 'nothing'}; its type is one of {', '.join(_KINDS)}")
+    for key in ("labels", "buckets"):
+        found = entry.get(key)
+        if found is not None and not isinstance(found.value, list):
+            raise MetricError(name, f"{key} is {found.text}, not a list such as [{found.text}]")
     buckets = tuple(float(bound.text) for bound in entry.each("buckets"))
     return MetricSpec(
         name,
