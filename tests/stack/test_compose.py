@@ -168,3 +168,19 @@ def test_grafana_gets_every_address_that_provisioning_names() -> None:
         names |= set(re.findall(r"(?<!\$)\$\{(\w+)\}", path.read_text("utf-8")))
     assert names
     assert names <= SERVICES["grafana"]["environment"].keys()
+
+
+def test_commands_in_pages_can_be_run(files: StackFiles) -> None:
+    """At night a command is copied: each names the compose file, which has not the name that Compose expects."""
+    pages = [files.monitoring / "README.md", *files.runbooks.glob("*.md")]
+    commands = [
+        command
+        for page in pages
+        for command in re.findall(r"docker compose ([^`\n]+)", page.read_text("utf-8"))
+    ]
+    assert len(commands) > 5
+    for command in commands:
+        file, _, rest = command.removeprefix("-f ").partition(" ")
+        assert file == files.compose.name, command
+        named = re.search(r"(?:--force-recreate|logs|restart) ([\w-]+)", rest)
+        assert named is None or named[1] in SERVICES, command
