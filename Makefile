@@ -22,7 +22,7 @@ TESTS ?=
 
 help: ## Show what can be done.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  demo takes DURATION=seconds, FAULT=name, WORKERS=number and SEED=number; FAULT=? lists the faults."
+	@echo "  demo takes DURATION=seconds, FAULT=name, WORKERS=number, SEED=number and SPEED=factor; FAULT='?' lists the faults."
 
 demo: $(VENV)/.demo system ## Start midas under botmetry: servers, bot, workers, Prometheus, Alertmanager.
 	@exec $(BIN)/midas demo $(if $(DURATION),--duration='$(DURATION)') $(if $(FAULT),--fault='$(FAULT)') \
