@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from botmetry import __version__, context, tracing
 from botmetry.instrument import Reporter
-from botmetry.logs import EventLogger, open_log
+from botmetry.logs import EventLogger, Redactor, open_log
 from botmetry.metrics import CATALOGUE, Registry
 from botmetry.settings import (
     LEVELS,
@@ -323,7 +323,8 @@ class Telemetry(OwnMetrics):
             return tracing.IdentityTracer()
         from botmetry.tracing.otel import OtelTracer  # noqa: PLC0415 - only where OpenTelemetry is installed
 
-        return OtelTracer(provider, __version__)
+        redactor = Redactor(self.settings.log.redact_keys, self.settings.log.user_id_key)
+        return OtelTracer(provider, __version__, redactor.fields)
 
     def _value_failed(self, metric: str, error: BaseException) -> None:
         self.internal_error(f"metrics.{metric}", error)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from contextvars import Token
+from typing import Any, TypeAlias
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -25,13 +27,18 @@ _KINDS: Mapping[SpanKind, trace.SpanKind] = {
 }
 
 
+_Safe: TypeAlias = Callable[[dict[str, Any]], Mapping[str, object]]
+"""Makes values safe to send: those of `Redactor.fields`, so that a span says no more than the log does."""
+
+
 class OtelSpan:
     """An OpenTelemetry span that is current in both contexts, theirs and ours."""
 
-    __slots__ = ("_attached", "_entered", "_span", "identity")
+    __slots__ = ("_attached", "_entered", "_safe", "_span", "identity")
 
-    def __init__(self, span: trace.Span, identity: SpanContext) -> None:
+    def __init__(self, span: trace.Span, identity: SpanContext, safe: _Safe) -> None:
         self._span = span
+        self._safe = safe
         self.identity = identity
         self._attached = otel_context.attach(trace.set_span_in_context(span))
         self._entered: Token[SpanContext | None] = context.enter_span(identity)
@@ -41,7 +48,7 @@ class OtelSpan:
         span = self._span
         try:
             if span.is_recording():
-                _describe(span, outcome, error, fields)
+                _describe(span, outcome, error, fields, self._safe)
         finally:
             span.end()
             # In another context, such as that of who closes a generator, detaching fails with an error in the log.
@@ -50,15 +57,26 @@ class OtelSpan:
 
 
 def _describe(
-    span: trace.Span, outcome: str, error: BaseException | None, fields: Mapping[str, object]
+    span: trace.Span, outcome: str, error: BaseException | None, fields: Mapping[str, object], safe: _Safe
 ) -> None:
     span.set_attribute("outcome", outcome)
-    for name, value in fields.items():
+    for name, value in safe(dict(fields)).items():
         span.set_attribute(name, value if isinstance(value, str | bool | int | float) else str(value))
     if outcome in {"error", "timeout"}:
         span.set_status(trace.StatusCode.ERROR, None if error is None else type(error).__name__)
     if error is not None and outcome != "cancelled":
-        span.record_exception(error)
+        # As `Span.record_exception` does, which would send the text of an exception as it is.
+        told = {
+            "exception.type": _class_name(type(error)),
+            "exception.message": str(error),
+            "exception.stacktrace": "".join(traceback.format_exception(error)),
+        }
+        span.add_event("exception", {name: str(value) for name, value in safe(told).items()})
+
+
+def _class_name(cls: type) -> str:
+    module = cls.__module__
+    return cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
 
 
 class OtelTracer:
@@ -66,8 +84,9 @@ class OtelTracer:
 
     exports = True
 
-    def __init__(self, provider: trace.TracerProvider, version: str) -> None:
+    def __init__(self, provider: trace.TracerProvider, version: str, safe: _Safe = dict) -> None:
         self._tracer = provider.get_tracer("botmetry", version)
+        self._safe = safe
 
     def start(self, name: str, kind: SpanKind, fields: Mapping[str, object]) -> OtelSpan:
         """Start a span below the current one: OpenTelemetry's, else the one that came with a message."""
@@ -79,7 +98,7 @@ class OtelTracer:
         identity = SpanContext(
             trace.format_trace_id(ids.trace_id), trace.format_span_id(ids.span_id), ids.trace_flags.sampled
         )
-        return OtelSpan(span, identity)
+        return OtelSpan(span, identity, self._safe)
 
 
 def _parent() -> otel_context.Context | None:

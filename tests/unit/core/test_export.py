@@ -9,6 +9,8 @@ import time
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from botmetry import LogSettings, Telemetry
 
@@ -58,3 +60,29 @@ def test_closing_flushes_and_a_provider_that_fails_is_no_failure_of_the_program(
     telemetry.close()
     telemetry.close()
     assert len(flushed) == 2
+
+
+def test_a_span_says_no_more_than_the_log_does():
+    """Fields and exceptions leave the process there as well: without secrets, and with user ids hashed."""
+    exported = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    settings = LogSettings(output="none", redact_keys=("plate",), user_id_key="k")
+    telemetry = Telemetry("shop-bot", log=settings, tracer_provider=provider)
+
+    def handle():
+        with telemetry.bot.command("balance") as operation:
+            operation.set(user_id=7, plate="B-XY 1", attempt=2)
+            raise ConnectionError("postgresql://midas:hunter2@db:5432 is down")
+
+    with pytest.raises(ConnectionError):
+        handle()
+    (span,) = exported.get_finished_spans()
+    assert (span.attributes["plate"], span.attributes["attempt"]) == ("[redacted]", 2)
+    assert span.attributes["user_id"] == telemetry.log.redactor.hash_user_id("7")
+    (event,) = span.events
+    assert event.name == "exception"
+    assert event.attributes["exception.type"] == "ConnectionError"
+    assert event.attributes["exception.message"] == "postgresql://midas:[redacted]@db:5432 is down"
+    assert event.attributes["exception.stacktrace"].startswith("Traceback")
+    assert "hunter2" not in event.attributes["exception.stacktrace"]
