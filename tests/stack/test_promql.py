@@ -52,6 +52,21 @@ def test_finds(expr: str) -> None:
     assert any(WRONG[expr] in finding.message for finding in findings), findings
 
 
+@pytest.mark.parametrize(
+    "expr",
+    [
+        "sum by (service) (rate(bot_eror_total[5m])) > 0.1",
+        "histogram_quantile(0.9, sum by (task, le) (rate(ai_request_seconds_bucket[5m]))) > 10",
+        "sum by (task) (rate(ai_request_total[5m])) / sum by (task) (rate(ai_requests_total[5m]))",
+        "rate(bot_eror_total[5m]) / on (service) group_left () sum by (service) (rate(bot_errors_total[5m]))",
+    ],
+)
+def test_one_misspelt_name_is_one_fault(expr: str) -> None:
+    """What is made of a series that nobody emits may have any label: nothing follows from one mistake."""
+    (finding,) = examine(expr, SERIES).findings
+    assert "emitted by nobody" in finding.message
+
+
 @pytest.mark.parametrize("expr", RIGHT)
 def test_accepts(expr: str) -> None:
     """Correct queries are not complained about."""

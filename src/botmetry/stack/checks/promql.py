@@ -21,6 +21,9 @@ __all__ = ["Examined", "Finding", "examine"]
 
 Labels = frozenset[str]
 _NOTHING: Labels = frozenset()
+_ANY = "*"
+_ANYTHING: Labels = frozenset({_ANY})
+"""The labels of what nobody emits: unknown, so that one misspelt name is one fault and not a row of them."""
 
 _OF_COUNTERS = frozenset({"rate", "irate", "increase", "resets"})
 _OF_GAUGES = frozenset({"delta", "idelta", "deriv", "predict_linear"})
@@ -112,10 +115,10 @@ class _Walk:
         series = self._series.get(part.name)
         if series is None:
             self._found(_unknown(part.name), part.name or "")
-            return _NOTHING
+            return _ANYTHING
         self._examined.metrics.add(series.metric)
         for matcher in part.matchers.matchers:
-            if matcher.name not in series.labels:
+            if not _has(series.labels, matcher.name):
                 self._found(
                     f"{series.name} has no label {matcher.name}; it has {_list(series.labels)}", matcher.name
                 )
@@ -160,11 +163,13 @@ class _Walk:
         if part.modifier is None:
             return inner if operator in _KEEPING_AGGREGATES else _NOTHING
         for label in part.modifier.labels:
-            if label not in inner:
+            if not _has(inner, label):
                 self._found(f"{operator} by {label}: there is no such label here, only {_list(inner)}", label)
         named = frozenset(part.modifier.labels)
         if operator in _KEEPING_AGGREGATES:
             return inner
+        if _ANY in inner:
+            return named if part.modifier.type == promql.AggModifierType.By else inner
         kept = inner & named if part.modifier.type == promql.AggModifierType.By else inner - named
         if "le" in inner and "le" not in kept:
             self._found(f"{operator} drops le: the buckets of a histogram are added up", _names(part)[0])
@@ -179,7 +184,7 @@ class _Walk:
             share = part.args[0]
             if isinstance(share, promql.NumberLiteral) and not 0 < share.val < 1:
                 self._found(f"{name} of {share.val:g}: a quantile is between 0 and 1", f"{share.val:g}")
-            if "le" not in results[1]:
+            if not _has(results[1], "le"):
                 self._found(f"{name} needs the label le; keep it in the aggregation", name)
             return results[1] - {"le"}
         if name in {"label_replace", "label_join"}:
@@ -208,7 +213,7 @@ class _Walk:
     def _matched(self, part: Any, operator: str, left: Labels, right: Labels) -> Labels:
         matching = part.modifier.matching if part.modifier is not None else None
         if matching is None:
-            if left != right and operator != "or":
+            if left != right and operator != "or" and _ANY not in left | right:
                 self._found(
                     f"the sides of {operator} never match: {_list(left)} against {_list(right)}; use on() or by ()",
                     operator,
@@ -217,7 +222,7 @@ class _Walk:
         named = frozenset(matching.labels)
         if matching.type == promql.LabelModifierType.Exclude:
             return left - named
-        for label in named - (left & right):
+        for label in (label for label in named if not (_has(left, label) and _has(right, label))):
             self._found(f"{operator} on ({label}): both sides need that label", label)
         return named
 
@@ -235,6 +240,10 @@ class _Walk:
                     f"{', '.join(f'{bound:g}' for bound in series.bounds)}",
                     f"{number.val:g}",
                 )
+
+
+def _has(labels: Labels, label: str) -> bool:
+    return label in labels or _ANY in labels
 
 
 def _names(tree: Any) -> list[str]:
