@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from botmetry import cli
 from botmetry.stack.check import check_stack
@@ -58,6 +59,17 @@ def test_a_job_of_ones_own(copy: StackFiles) -> None:
     assert JOB in scaled
     assert scaled.index("job_name: shop") < scaled.index("\nremote_write:")
     assert check_stack(copy, programs=False).problems == ()
+
+
+@pytest.mark.parametrize("spaces", ["", "  "])
+def test_an_own_remote_write(copy: StackFiles, spaces: str) -> None:
+    """A project that writes its samples somewhere does so past one machine too, and into Mimir."""
+    entry = f"{spaces}- url: https://prometheus.example.com/api/v1/push\n{spaces}  name: mine\n"
+    with copy.prometheus.open("a") as file:
+        file.write(f"\nremote_write:\n  # To a friend.\n{entry}")
+    assert cli.main(["render", "--project", str(copy.root)]) == 0
+    scaled = yaml.safe_load((copy.monitoring / "scale" / "prometheus.yml").read_text("utf-8"))
+    assert [target["name"] for target in scaled["remote_write"]] == ["mimir", "mine"]
 
 
 def test_what_the_file_of_the_replicas_lacks(copy: StackFiles) -> None:

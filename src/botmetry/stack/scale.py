@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from textwrap import indent
 from typing import TypeAlias
 
 from botmetry.errors import StackError
@@ -67,15 +68,14 @@ _RELABEL = """\
         target_label: instance
 """
 
-_REMOTE_WRITE = """
-remote_write:
-  - name: mimir
-    url: http://mimir:8080/api/v1/push
-    send_exemplars: true
-    queue_config:
-      # What is not sent waits in the write-ahead log, two hours at most; then this many senders catch up.
-      max_shards: 20
-      max_backoff: 30s
+_REMOTE_WRITE = """\
+- name: mimir
+  url: http://mimir:8080/api/v1/push
+  send_exemplars: true
+  queue_config:
+    # What is not sent waits in the write-ahead log, two hours at most; then this many senders catch up.
+    max_shards: 20
+    max_backoff: 30s
 """
 
 # What it is, how it is found, what becomes of it.
@@ -111,7 +111,12 @@ def render_scale_prometheus(text: str) -> str:
     text = _HEAD + text[_start(text) :].replace("docker-compose.monitoring.yml", "docker-compose.scale.yml")
     for what, pattern, made in _CHANGES:
         text = _replaced(text, what, pattern, made)
-    return text.rstrip("\n") + "\n" + _REMOTE_WRITE
+    own = re.search(r"^remote_write:\n(?: *#.*\n)*( *)(?=- )", text, re.MULTILINE)
+    if own is None:
+        return f"{text.rstrip()}\n\nremote_write:\n{indent(_REMOTE_WRITE, '  ')}"
+    # Where the project writes somewhere itself, Mimir is one more.
+    before = text[: own.end() - len(own[1])]
+    return before + indent(_REMOTE_WRITE, own[1]) + text[len(before) :]
 
 
 def _start(text: str) -> int:
