@@ -104,6 +104,9 @@ class Metric(ABC, Generic[_Series]):
         key = tuple(valid_unicode(str(value)) for value in values)
         with self._adding:
             series = self._series.pop(key, None)
+            self._known = (
+                None  # what is added in its place is known at the next overflow, and it no longer is
+            )
         if self._forget is not None:
             self._forget(key, [] if series is None else [series])
 

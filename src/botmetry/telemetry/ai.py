@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from botmetry.instrument import Description, Instrument, Operation, OperationSeries
 from botmetry.telemetry.workshop import Kept, Workshop
@@ -125,7 +125,10 @@ class Ai:
 
 
 def _confidence_of(result: object) -> float | None:
-    value = result.get("confidence") if isinstance(result, Mapping) else getattr(result, "confidence", None)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    value: Any = (
+        result.get("confidence") if isinstance(result, Mapping) else getattr(result, "confidence", None)
+    )
+    # Also a Decimal, or a number of numpy's: a text has no such method.
+    if hasattr(type(value), "__float__") and not isinstance(value, bool):
         return float(value)
     return None

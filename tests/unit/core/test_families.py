@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+
 import pytest
 
 from botmetry import LogSettings, Telemetry
@@ -49,3 +52,11 @@ def test_a_time_that_is_none_is_a_failure_of_the_telemetry_and_a_negative_one_is
     assert failures(telemetry) == {}
     TIMES[component](telemetry, [])
     assert failures(telemetry) == {component: 1}
+
+
+@pytest.mark.parametrize("confidence", [0.5, 1, Fraction(1, 2), Decimal("0.5")])
+def test_a_confidence_may_be_any_kind_of_number(telemetry, confidence):
+    """JSON read with decimals, and numpy, have kinds of their own."""
+    telemetry.ai.task("categorize")(lambda: {"confidence": confidence})()
+    assert 'ai_confidence_ratio_count{task="categorize"} 1\n' in telemetry.render().decode()
+    assert failures(telemetry) == {}

@@ -165,6 +165,24 @@ def test_the_overflow_is_itself_bounded():
     assert sum(series.value() for _, series in counter.series()) == 100 + 20_000
 
 
+def test_what_takes_the_place_of_a_removed_series_is_known_from_then_on():
+    """Past the limit again, its labels stay and those of the removed one no longer do."""
+    found, _ = metric(2)
+    for command in ("old", "kept", "beyond"):
+        found.labels(command, "ok").inc()
+    found.remove("old", "ok")
+    found.remove("__other__", "ok")
+    found.labels("new", "ok").inc()
+    for command in ("new", "old"):
+        found.labels(command, "error").inc()
+    assert {values for values, _ in found.series()} == {
+        ("kept", "ok"),
+        ("new", "ok"),
+        ("new", "__other__"),
+        ("__other__", "__other__"),
+    }
+
+
 def test_no_limit_means_no_limit():
     """`None` keeps every series."""
     counter, overflowed = metric(None, ("x",))
