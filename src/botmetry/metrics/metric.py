@@ -104,9 +104,7 @@ class Metric(ABC, Generic[_Series]):
         key = tuple(valid_unicode(str(value)) for value in values)
         with self._adding:
             series = self._series.pop(key, None)
-            self._known = (
-                None  # what is added in its place is known at the next overflow, and it no longer is
-            )
+            self._known = None  # looked up anew at the next overflow, with what has taken its place
         if self._forget is not None:
             self._forget(key, [] if series is None else [series])
 
