@@ -17,7 +17,7 @@ from botmetry.server.filtering import only_samples
 from botmetry.server.negotiation import Format
 from botmetry.server.shared_work import SharedWork
 from botmetry.server.source import Source
-from botmetry.server.threads import in_thread
+from botmetry.threads import run_in_thread
 
 __all__ = ["Exposition", "Page", "count_series"]
 
@@ -87,7 +87,7 @@ class Exposition:
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         async with self._turn:
-            return await in_thread(work, name="botmetry-render")
+            return await run_in_thread(work)
 
 
 def _breathe() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from botmetry.server.shared_work import SharedWork
 from botmetry.server.source import Check, Source
-from botmetry.server.threads import in_thread
+from botmetry.threads import run_in_thread
 
 __all__ = ["CheckResult", "Readiness", "Report"]
 
@@ -102,9 +102,7 @@ class Readiness:
         """
         if inspect.iscoroutinefunction(check.probe):
             return await check.probe()
-        outcome = await self._blocking.run(
-            name, lambda: in_thread(check.probe, name=f"botmetry-check {name}")
-        )
+        outcome = await self._blocking.run(name, lambda: run_in_thread(check.probe))
         return await outcome if inspect.isawaitable(outcome) else outcome
 
 

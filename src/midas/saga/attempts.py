@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from botmetry.threads import run_in_thread
 from midas.saga.current import CURRENT, StepRun
 from midas.saga.errors import InvalidContext, Terminal
-from midas.threads import run_in_thread
 
 if TYPE_CHECKING:
     from midas.saga.context import ContextCodec

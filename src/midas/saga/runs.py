@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import ResponseError
 
+from botmetry.threads import run_in_thread
 from midas.redis import check_server, connect_from_thread
 from midas.saga.calls import Change, Held
 from midas.saga.config import SagaConfig
@@ -26,7 +27,6 @@ from midas.saga.oversight import SagaOversight
 from midas.saga.ownership import Ownership
 from midas.saga.records import SagaRecord
 from midas.saga.store import ANSWER_SECONDS
-from midas.threads import run_in_thread
 
 if TYPE_CHECKING:
     from botmetry import Telemetry

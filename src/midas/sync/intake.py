@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from botmetry.threads import run_in_thread
 from midas.ai import TASK
 from midas.domain.merchants import crypto_card_provider
 from midas.errors import QueueUnavailable, StoreUnavailable
 from midas.sync.statements import parse_statement
-from midas.threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from midas.threads import run_in_thread
+from botmetry.threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

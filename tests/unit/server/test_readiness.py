@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 import threading
 from functools import partial
@@ -183,24 +182,3 @@ async def test_a_check_that_ends_its_thread_has_failed(source, make_check):
     report = await Readiness(source, censor).report()
 
     assert report.checks["tool"].error == "RuntimeError: SystemExit: no tool"
-
-
-def test_a_program_ends_while_a_blocking_check_hangs():
-    """Neither the loop nor the interpreter waits for a thread that waits for a dead host."""
-    program = """
-import asyncio, threading, time
-from botmetry.server.threads import in_thread
-
-async def main():
-    try:
-        await asyncio.wait_for(in_thread(lambda: time.sleep(600), name="hangs"), 0.01)
-    except TimeoutError:
-        print("late")
-
-asyncio.run(main())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
-
-    assert done.stdout == "late\n"

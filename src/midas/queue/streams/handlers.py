@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from botmetry.threads import run_in_thread
 from midas.queue.streams.strays import Strays
-from midas.threads import run_in_thread
 
 if TYPE_CHECKING:
     from midas.queue.streams.task import StreamTask

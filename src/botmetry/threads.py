@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["run_in_thread"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,6 +64,6 @@ def _carriable(error: BaseException) -> Exception:
     # if somebody had cancelled the caller.
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    carrier = RuntimeError(f"{type(error).__name__} in a thread: {error}")
+    carrier = RuntimeError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     carrier.__cause__ = error
     return carrier

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from midas.threads import run_in_thread
+from botmetry.threads import run_in_thread
 
 WHOSE: ContextVar[str] = ContextVar("whose", default="nobody's")
 
@@ -104,7 +104,7 @@ def test_a_thread_that_hangs_keeps_no_program_alive():
     """A program whose function hangs ends when its main coroutine does, although the thread never will."""
     program = """
 import asyncio, threading
-from midas.threads import run_in_thread
+from botmetry.threads import run_in_thread
 
 async def main():
     task = asyncio.create_task(run_in_thread(threading.Event().wait))
