@@ -46,7 +46,10 @@ from typing import Any
 
 
 class MidasError(Exception):
-    """Root of the tree: what a command line shows as one line instead of a traceback."""
+    """Root of the tree: what a command line shows as one line instead of a traceback.
+
+    Classes for mistakes of users say so to the telemetry by their ``log_level``.
+    """
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are copied by calling them with their message; ours take other arguments.
@@ -75,6 +78,8 @@ class StatementError(MidasError, ValueError):
         line: Line number counted from 1, or None where the whole file is meant.
         reason: What is wrong there.
     """
+
+    log_level = "info"
 
     def __init__(self, path: str, line: int | None, reason: str) -> None:
         where = path if line is None else f"{path}, line {line}"
@@ -149,6 +154,8 @@ class ImportFailed(MidasError):
 class TransferRefused(MidasError, ValueError):
     """Money cannot be moved like this, and none was; the message says why."""
 
+    log_level = "info"
+
 
 class NotEnoughMoney(TransferRefused):
     """A card does not hold what somebody wants to move.
@@ -181,6 +188,8 @@ class UnknownCategory(MidasError, ValueError):
         name: What was asked for.
         suggestion: The nearest existing category, or None when none is near.
     """
+
+    log_level = "info"
 
     def __init__(self, name: str, suggestion: str | None = None) -> None:
         hint = f"; did you mean {suggestion}?" if suggestion else ""
@@ -263,6 +272,8 @@ class ResultExpired(TaskError, LookupError):
 
 class ConfirmationError(MidasError):
     """A confirmation cannot be decided; carries its ``confirmation_id``."""
+
+    log_level = "info"
 
     happened = "cannot be decided"
 

@@ -56,6 +56,7 @@ class Description:
 
 
 _LEVELS: Final[Mapping[Outcome, str]] = {"error": "error", "timeout": "warning", "cancelled": "info"}
+_QUIETER: Final = ("debug", "info", "warning")
 _SEEN: Final = "_botmetry_logged"
 
 
@@ -112,8 +113,15 @@ class Reporter:
         error: BaseException | None,
         fields: Mapping[str, object],
     ) -> None:
-        """Write the operation's event. A traceback is written by the innermost operation alone."""
-        level = _LEVELS.get(outcome, described.ok_level)
+        """Write the operation's event. A traceback is written by the innermost operation alone.
+
+        What a user did wrong is no fault of the program: an exception whose class has the attribute `log_level`, one of
+        `debug`, `info` and `warning`, is counted like any other, and written at that level, with its text instead of a
+        traceback.
+        """
+        told = None if outcome != "error" else getattr(type(error), "log_level", None)
+        is_quiet = told in _QUIETER
+        level = told if is_quiet else _LEVELS.get(outcome, described.ok_level)
         if self.log is None or not self.log.enabled(level):
             return
         known: dict[str, object] = {
@@ -123,8 +131,12 @@ class Reporter:
         }
         if error is not None and outcome != "cancelled":
             known["error_type"] = type(error).__name__
+        if is_quiet:
+            known["error"] = str(error)
         known.update(fields)
-        self.log.emit(level, described.event, exc_info=_first_time(error, outcome), fields=known)
+        self.log.emit(
+            level, described.event, exc_info=None if is_quiet else _first_time(error, outcome), fields=known
+        )
 
 
 def _nowhere(_: float) -> None:

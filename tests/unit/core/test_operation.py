@@ -208,6 +208,35 @@ def test_the_traceback_is_written_by_the_innermost_operation_alone():
     assert all(fields["error_type"] == "ValueError" for _, fields, *_ in world.log)
 
 
+class Overdrawn(Exception):  # noqa: N818
+    log_level = "info"
+
+
+def test_a_users_mistake_is_counted_and_does_not_cry_for_help():
+    """An exception whose class has a log_level is an error in the numbers, and one calm line in the log."""
+    world = World()
+    with pytest.raises(Overdrawn), world.instrument:
+        raise Overdrawn("the card holds 3 EUR")
+    [(level, fields, exc_info, *_)] = world.log
+    assert (level, exc_info) == ("info", None)
+    assert (fields["outcome"], fields["error_type"], fields["error"]) == (
+        "error",
+        "Overdrawn",
+        "the card holds 3 EUR",
+    )
+    assert world.counted()[0] == {"error": 1}
+
+
+@pytest.mark.parametrize("level", ["error", "loud", 7, None])
+def test_an_exception_cannot_make_up_a_level(level):
+    """What is no quieter level leaves an error an error, with its traceback."""
+    world = World()
+    odd = type("Odd", (Exception,), {"log_level": level})
+    with pytest.raises(odd), world.instrument:
+        raise odd("x")
+    assert [(entry[0], entry[2] is not None) for entry in world.log] == [("error", True)]
+
+
 def test_a_failing_telemetry_never_reaches_the_host():
     """A broken log and a broken hook are reported, and the handler's result arrives."""
 
