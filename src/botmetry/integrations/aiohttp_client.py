@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from aiohttp import ClientSession, TraceConfig, TraceRequestStartParams
 
-from botmetry import context
 from botmetry.tracing import format_traceparent
 
 if TYPE_CHECKING:
@@ -58,6 +57,6 @@ class _Traces(TraceConfig):
     async def _begin(
         self, session: ClientSession, _: SimpleNamespace, request: TraceRequestStartParams
     ) -> None:
-        span = context.span()
+        span = self._telemetry.tracer.current()
         if session is self.session and span is not None:
             request.headers.setdefault("traceparent", format_traceparent(span))

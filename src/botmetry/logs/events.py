@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from botmetry import context
+from botmetry.context import SpanContext
 from botmetry.logs.convenience import FamilyEvents
 from botmetry.logs.plain import text_of
 from botmetry.logs.prepared import NO_SPAN, Prepared, span_part
@@ -56,6 +57,7 @@ def open_log(
     counted: Mapping[str, Callable[[], object]],
     failed: Callable[[str, BaseException], object],
     dropped: Callable[[int], object] | None = None,
+    span: Callable[[], SpanContext | None] = context.span,
 ) -> EventLogger:
     """Return the event logger of a service, with a sink of its own. Nothing is opened before the first line.
 
@@ -65,6 +67,7 @@ def open_log(
         counted: What counts a record of each level.
         failed: Called with `"logs"` and an error when a line cannot be made or the output breaks.
         dropped: Called with a number of lines that were lost; when left out, `failed` hears of them.
+        span: Tells which span a line belongs to.
     """
 
     def report(lines: int) -> None:
@@ -75,7 +78,7 @@ def open_log(
     sink = Sink(
         settings.output, buffer_bytes=settings.buffer_bytes, on_dropped=dropped or report, on_error=failed
     )
-    return EventLogger(service, settings=settings, sink=sink, on_error=failed, count=counted)
+    return EventLogger(service, settings=settings, sink=sink, on_error=failed, count=counted, span=span)
 
 
 class EventLogger(FamilyEvents):
@@ -88,6 +91,7 @@ class EventLogger(FamilyEvents):
         on_error: Called with `"logs"` and an error when a line cannot be made.
         count: What counts a record of each level.
         clock: Seconds since 1970.
+        span: Tells which span a line belongs to.
 
     Attributes:
         service: The program's name.
@@ -107,6 +111,7 @@ class EventLogger(FamilyEvents):
         on_error: Callable[[str, BaseException], object],
         count: Mapping[str, Callable[[], object]],
         clock: Callable[[], float] = time.time,
+        span: Callable[[], SpanContext | None] = context.span,
     ) -> None:
         self.service = service
         self.level = LEVELS[settings.level]
@@ -117,6 +122,7 @@ class EventLogger(FamilyEvents):
         self._on_error = on_error
         self.count = count
         self.clock = clock
+        self._span = span
         self._around: dict[tuple[str, str, str], tuple[bytes, bytes]] = {}
         self._bound: tuple[Mapping[str, object], bytes] = ({}, b"")
         self._seen: Mapping[str, object] = {}
@@ -248,7 +254,7 @@ class EventLogger(FamilyEvents):
             safe = self._safe(fields)
         if exception is not None:
             safe = {**safe, "exception": self._text(exception)}
-        span = context.span()
+        span = self._span()
         spanned = NO_SPAN if span is None else span_part(span)
         second = self._second
         passed = moment - second[0]

@@ -145,6 +145,7 @@ class Telemetry(OwnMetrics):
         self._add_families(tracer_provider)
 
     def _add_families(self, tracer_provider: TracerProvider | None) -> None:
+        self.tracer = self._make_tracer(tracer_provider)
         counted = self.registry.counter(CATALOGUE["log_records_total"])
         self.log: EventLogger = open_log(
             self.settings.service,
@@ -152,9 +153,9 @@ class Telemetry(OwnMetrics):
             counted={level: counted.labels(level).inc for level in LEVELS},
             failed=self.internal_error,
             dropped=lambda lines: self._errors.labels("logs").inc(lines),
+            span=self.tracer.current,
         )
         self.internal_error.connect(lambda component: self._errors.labels(component).inc(), self._log_failure)
-        self.tracer = self._make_tracer(tracer_provider)
         silent = self.settings.log.output == "none"
         workshop = Workshop(
             self.registry, Reporter(None if silent else self.log, self.tracer, self.internal_error)
@@ -223,11 +224,11 @@ class Telemetry(OwnMetrics):
 
     def carrier(self) -> dict[str, str]:
         """Return the current trace and context as text pairs, to be sent along in a message."""
-        return tracing.carrier()
+        return tracing.carrier(self.tracer.current)
 
     def continue_from(self, carrier: Mapping[str, str]) -> AbstractContextManager[None]:
         """Go on, for a `with` block, with the trace and context that a message brought."""
-        return tracing.continue_from(carrier)
+        return tracing.continue_from(carrier, self.tracer.enter)
 
     # Health -----------------------------------------------------------------------------------------------
 

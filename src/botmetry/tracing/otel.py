@@ -89,29 +89,48 @@ class OtelTracer:
         self._safe = safe
 
     def start(self, name: str, kind: SpanKind, fields: Mapping[str, object]) -> OtelSpan:
-        """Start a span below the current one: OpenTelemetry's, else the one that came with a message."""
+        """Start a span below the current one: OpenTelemetry's, else one that it knows nothing of."""
         span = self._tracer.start_span(name, _parent(), kind=_KINDS[kind])
         if span.is_recording():
             for key, value in fields.items():
                 span.set_attribute(key, str(value))
-        ids = span.get_span_context()
-        identity = SpanContext(
-            trace.format_trace_id(ids.trace_id), trace.format_span_id(ids.span_id), ids.trace_flags.sampled
-        )
-        return OtelSpan(span, identity, self._safe)
+        return OtelSpan(span, _identity(span.get_span_context()), self._safe)
+
+    def enter(self, identity: SpanContext) -> OtelSpan:
+        """Make a span of another process current in both contexts: the parent of their spans as well as of ours."""
+        return OtelSpan(_remote(identity), identity, self._safe)
+
+    def current(self) -> SpanContext | None:
+        """Return the innermost span, also one that the program's own instrumentation made.
+
+        Whatever this tracer makes current is current in OpenTelemetry's context, so what is found there is the
+        innermost. Outside of that, spans may be current that know nothing of OpenTelemetry.
+        """
+        theirs = trace.get_current_span().get_span_context()
+        ours = context.span()
+        if not theirs.is_valid or (ours is not None and int(ours.span_id, 16) == theirs.span_id):
+            return ours
+        return _identity(theirs)
 
 
 def _parent() -> otel_context.Context | None:
     ours = context.span()
-    if ours is None:
-        return None
-    theirs = trace.get_current_span().get_span_context()
-    if theirs.is_valid and trace.format_trace_id(theirs.trace_id) == ours.trace_id:
-        return None  # the current OpenTelemetry span is the parent already
-    remote = OtelSpanContext(
-        int(ours.trace_id, 16),
-        int(ours.span_id, 16),
-        is_remote=True,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED if ours.sampled else TraceFlags.DEFAULT),
+    if ours is None or trace.get_current_span().get_span_context().is_valid:
+        return None  # OpenTelemetry knows the parent
+    return trace.set_span_in_context(_remote(ours))
+
+
+def _identity(ids: OtelSpanContext) -> SpanContext:
+    return SpanContext(
+        trace.format_trace_id(ids.trace_id), trace.format_span_id(ids.span_id), ids.trace_flags.sampled
     )
-    return trace.set_span_in_context(NonRecordingSpan(remote))
+
+
+def _remote(identity: SpanContext) -> trace.Span:
+    ids = OtelSpanContext(
+        int(identity.trace_id, 16),
+        int(identity.span_id, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(TraceFlags.SAMPLED if identity.sampled else TraceFlags.DEFAULT),
+    )
+    return NonRecordingSpan(ids)

@@ -7,7 +7,7 @@ reads; the fields beside it as JSON, because log context is ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -15,6 +15,7 @@ import orjson
 
 from botmetry import context
 from botmetry.context import SpanContext
+from botmetry.tracing.spans import Span, enter_identity
 
 __all__ = ["carrier", "continue_from", "format_traceparent", "parse_traceparent"]
 
@@ -26,13 +27,16 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{
 _SAMPLED: Final = 0x01
 
 
-def carrier() -> dict[str, str]:
+def carrier(current: Callable[[], SpanContext | None] = context.span) -> dict[str, str]:
     """Return the current span and fields as text pairs for a message or request.
 
     A field that JSON does not know travels as text. One that cannot be written at all stays behind.
+
+    Args:
+        current: Tells which span is the current one, as `Tracer.current` does.
     """
     pairs: dict[str, str] = {}
-    span = context.span()
+    span = current()
     if span is not None:
         pairs["traceparent"] = format_traceparent(span)
     fields = context.fields()
@@ -44,18 +48,25 @@ def carrier() -> dict[str, str]:
 
 
 @contextmanager
-def continue_from(pairs: Mapping[str, str] | None) -> Iterator[None]:
-    """Make the span and fields of a `carrier` current for a `with` block; what cannot be read is left out."""
+def continue_from(
+    pairs: Mapping[str, str] | None, enter: Callable[[SpanContext], Span] = enter_identity
+) -> Iterator[None]:
+    """Make the span and fields of a `carrier` current for a `with` block; what cannot be read is left out.
+
+    Args:
+        pairs: What `carrier` returned.
+        enter: Makes the span current, as `Tracer.enter` does.
+    """
     brought = pairs if isinstance(pairs, Mapping) else {}
     span = parse_traceparent(_text(brought.get("traceparent")))
-    span_token = None if span is None else context.enter_span(span)
+    entered = None if span is None else enter(span)
     fields_token = context.bind(**_parse_fields(_text(brought.get(FIELDS_KEY))))
     try:
         yield
     finally:
         context.unbind(fields_token)
-        if span_token is not None:
-            context.leave_span(span_token)
+        if entered is not None:
+            entered.end("ok", None, {})
 
 
 def format_traceparent(span: SpanContext) -> str:

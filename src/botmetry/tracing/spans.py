@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol, TypeAlias, cast
 from botmetry import context
 from botmetry.context import SpanContext
 
-__all__ = ["IdentitySpan", "IdentityTracer", "Span", "SpanKind", "Tracer"]
+__all__ = ["IdentitySpan", "IdentityTracer", "Span", "SpanKind", "Tracer", "enter_identity"]
 
 _IDS: Final = 256
 
@@ -50,6 +50,14 @@ class Tracer(Protocol):
         """Start a span below the current one and make it current."""
         ...  # a protocol has no body
 
+    def enter(self, identity: SpanContext) -> Span:
+        """Make a span of another process current until the `end` of what is returned."""
+        ...  # a protocol has no body
+
+    def current(self) -> SpanContext | None:
+        """Return the innermost span that is current, or None outside any."""
+        ...  # a protocol has no body
+
 
 class IdentitySpan:
     """A span that is nothing but its identifiers."""
@@ -69,6 +77,7 @@ class IdentityTracer:
     """Gives out identifiers, and exports nothing."""
 
     exports = False
+    current = staticmethod(context.span)
 
     def __init__(self) -> None:
         self._roots: list[SpanContext] = []
@@ -94,9 +103,18 @@ class IdentityTracer:
             return self.start(name, kind, fields)
         return IdentitySpan(identity, context.enter_span(identity))
 
+    def enter(self, identity: SpanContext) -> IdentitySpan:
+        """Make a span of another process current until the `end` of what is returned."""
+        return enter_identity(identity)
+
     def _forget(self) -> None:
         self._roots.clear()
         self._ids.clear()
+
+
+def enter_identity(identity: SpanContext) -> IdentitySpan:
+    """Make a span current that is nothing but its identifiers."""
+    return IdentitySpan(identity, context.enter_span(identity))
 
 
 def _random_ids(size: int) -> list[str]:
