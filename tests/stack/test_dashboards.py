@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +16,7 @@ from botmetry.metrics import CATALOGUE
 from botmetry.stack.checks.logql import METADATA, STREAM_LABELS, examine_logql
 from botmetry.stack.checks.units import measure
 from botmetry.stack.dashboards import boards
+from botmetry.stack.dashboards.alert_line import line_of
 from botmetry.stack.dashboards.query import Metrics, level, m, quantile, rate
 from botmetry.stack.files import find_stack
 from botmetry.stack.render import generated, stale
@@ -311,10 +313,15 @@ def test_a_query_for_nothing_is_refused() -> None:
 
 
 def test_a_threshold_for_nothing_is_refused() -> None:
-    """A dashboard cannot draw the line of an alert that does not exist."""
+    """A dashboard cannot draw the line of an alert that never was, whatever a project deleted."""
     rules = read_rulebook(FILES)
+    assert rules.deleted == frozenset()
     with pytest.raises(StackError, match="there is no alert BotHighErrorRate"):
         boards(type(rules)({}, rules.recordings, rules.series))
+    emptied = replace(rules, alerts={}, deleted=frozenset(rules.alerts))
+    for book in (rules, emptied):
+        with pytest.raises(StackError, match="there is no alert BotHighErorRate"):
+            line_of(book, "BotHighErorRate")
 
 
 def _panes(url: str) -> dict[str, Any]:

@@ -27,8 +27,8 @@ import yaml
 from botmetry import cli
 from botmetry.errors import StackError
 from botmetry.stack.check import check_stack
-from botmetry.stack.files import StackFiles
-from botmetry.stack.init import initialise, shipped
+from botmetry.stack.files import StackFiles, shipped
+from botmetry.stack.init import initialise
 from botmetry.stack.services import Service
 
 from .ports import free_ports
@@ -278,7 +278,7 @@ def test_the_wheel_brings_the_stack(files: StackFiles, tmp_path: Path) -> None:
     )
     libraries = str(Path(yaml.__file__).parents[1])
     code = (
-        "import sys; from botmetry.stack.init import shipped; from botmetry.cli import main; "
+        "import sys; from botmetry.stack.files import shipped; from botmetry.cli import main; "
         "print(shipped()); sys.exit(main(['init', 'shop', '--service', 'shop-bot=8000']))"
     )
     done = subprocess.run(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from botmetry.errors import StackError
 
-__all__ = ["StackFiles", "find_stack"]
+__all__ = ["StackFiles", "find_stack", "shipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,19 @@ def find_stack(start: Path | None = None) -> StackFiles:
     raise StackError(
         f"{begin} and the folders above it have no monitoring/prometheus.yml; run this in the project"
     )
+
+
+def shipped() -> Path:
+    """Return the folder that holds the stack's own files: inside an installed package, or the source tree.
+
+    Raises:
+        StackError: They are in neither.
+    """
+    here = Path(__file__).resolve()
+    for folder in (here.parent / "project", here.parents[3]):
+        if StackFiles(folder).compose.is_file():
+            return folder
+    raise StackError("this installation of botmetry lacks the files of the stack; install it again")
 
 
 def _candidates(begin: Path) -> Iterator[Path]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from botmetry.errors import StackError
+from botmetry.stack.files import shipped
 from botmetry.stack.naming import Names
 from botmetry.stack.secret_files import FOLDER, IGNORE, SecretFiles, make_secrets
 from botmetry.stack.services import Service, check_services
 
-__all__ = ["FilesExistError", "Made", "describe", "initialise", "project_from", "shipped"]
+__all__ = ["FilesExistError", "Made", "describe", "initialise", "project_from"]
 
 _COMPOSE = "docker-compose.monitoring.yml"
 _LOGS = "logs"
@@ -93,19 +94,6 @@ def project_from(root: Path) -> str:
     """Return a name for the project in `root`, made from the folder's."""
     name = re.sub(r"[^a-z0-9_]+", "-", root.resolve().name.lower()).strip("-_")
     return name if re.match("[a-z]", name) else f"bots-{name}".rstrip("-")
-
-
-def shipped() -> Path:
-    """Return the folder that holds the stack's own files: inside an installed package, or the source tree.
-
-    Raises:
-        StackError: They are in neither.
-    """
-    here = Path(__file__).resolve()
-    for folder in (here.parent / "project", here.parents[3]):
-        if (folder / _COMPOSE).is_file():
-            return folder
-    raise StackError("this installation of botmetry lacks the files of the stack; install it again")
 
 
 def _check_places(root: Path, names: Iterable[str]) -> None:

@@ -1,19 +1,21 @@
 """The project's rules as objects: alerts with their thresholds, recordings with their labels.
 
-The alert file is the one place where a threshold stands; dashboards draw the line that they ask here for.
+The alert file is the one place where a threshold stands; dashboards draw the line that they ask here for. They are made
+for the alerts that botmetry ships: one of these that the project deleted has no line, any other name is a mistake.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import promql_parser as promql
 
 from botmetry.errors import StackError
 from botmetry.stack.checks.promql import Examined, examine
-from botmetry.stack.files import StackFiles
+from botmetry.stack.files import StackFiles, shipped
 from botmetry.stack.located import Located, parse_located, read_located
 from botmetry.stack.own_metrics import read_own_metrics
 from botmetry.stack.series import Series, catalogue_series, metric_series, recorded
@@ -81,21 +83,28 @@ class Rulebook:
         alerts: By name.
         recordings: By the name of their series.
         series: All that a query may name: catalogue, other programs, recordings.
+        deleted: The alerts that botmetry ships and this project has no more.
     """
 
     alerts: Mapping[str, Alert]
     recordings: Mapping[str, Recording]
     series: Mapping[str, Series]
+    deleted: frozenset[str] = frozenset()
 
-    def threshold(self, alert: str) -> Threshold:
-        """Return where `alert` begins.
+    def threshold(self, alert: str) -> Threshold | None:
+        """Return where `alert` begins, or None where the project deleted it.
 
         Raises:
-            StackError: There is no such alert, or it compares with nothing.
+            StackError: There never was such an alert, or it compares with nothing.
         """
+        if alert in self.deleted:
+            return None
         found = self.alerts.get(alert)
         if found is None:
-            raise StackError(f"there is no alert {alert}; there are {', '.join(self.alerts)}")
+            raise StackError(
+                f"there is no alert {alert}, and botmetry ships none: correct its name in the dashboard, or take its "
+                f"line out there; there are {', '.join(self.alerts)}"
+            )
         if found.threshold is None:
             raise StackError(
                 f"{found.rule.path}:{found.rule.line}: {alert} compares nothing with a number, and panels draw its line"
@@ -120,7 +129,7 @@ def read_rulebook(files: StackFiles) -> Rulebook:
     has been run.
 
     Raises:
-        StackError: A file is missing or cannot be parsed.
+        StackError: A file is missing or cannot be parsed, the shipped alerts included.
     """
     own = metric_series(read_own_metrics(files))
     series = catalogue_series() | own | {one.name: one for one in RECORDED}
@@ -139,7 +148,13 @@ def read_rulebook(files: StackFiles) -> Rulebook:
     for name, rule in _rules(documents, "alert"):
         expr = _text(rule, "expr")
         alerts[name] = Alert(name, rule, examine(expr, series), _threshold(expr))
-    return Rulebook(alerts, recordings, series)
+    return Rulebook(alerts, recordings, series, _shipped_alerts() - alerts.keys())
+
+
+@cache  # it stays as it was installed
+def _shipped_alerts() -> frozenset[str]:
+    document = read_located(StackFiles(shipped()).alerts)
+    return frozenset(name for name, _ in _rules([document], "alert"))
 
 
 def _rules(documents: Iterable[Located], key: str) -> Iterator[tuple[str, Located]]:

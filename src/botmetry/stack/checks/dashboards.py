@@ -71,6 +71,11 @@ def _expression(owner: Located, rules: Rulebook, where: str) -> Iterator[Problem
 
 def _threshold(panel: Located, match: re.Match[str], rules: Rulebook) -> Iterator[Problem]:
     name, title = match[1], text_of(panel, "title")
+    if name in rules.deleted:
+        yield Problem(
+            panel.path, panel.line, f"{title}: alerts.yml no longer has {name}; run `botmetry render`"
+        )
+        return
     alert = rules.alerts.get(name)
     if alert is None or alert.threshold is None:
         yield Problem(panel.path, panel.line, f"{title}: there is no alert {name} with a threshold")

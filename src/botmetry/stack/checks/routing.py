@@ -34,11 +34,13 @@ class _Alerts:
         labels: Every label that some alert has.
         values: All values of the labels that only the rules set.
         watchdog: The labels of the Watchdog, where there is one.
+        deleted: The names of alerts that botmetry ships and the project deleted.
     """
 
     labels: frozenset[str]
     values: Mapping[str, frozenset[str]]
     watchdog: Mapping[str, str]
+    deleted: frozenset[str]
 
 
 def check_routing(files: StackFiles, rules: Rulebook) -> Iterator[Problem]:
@@ -76,7 +78,7 @@ def _alerts(files: StackFiles, rules: Rulebook) -> _Alerts:
             watchdog = own
     # Of a label that some expression yields not every value is known.
     fixed = {label: frozenset(known) for label, known in values.items() if label not in yields}
-    return _Alerts(frozenset({*values, *yields}), fixed, watchdog)
+    return _Alerts(frozenset({*values, *yields}), fixed, watchdog, rules.deleted)
 
 
 def _log_rules(files: StackFiles) -> Iterator[tuple[str, Located]]:
@@ -96,9 +98,14 @@ def _routes(route: Located | None) -> Iterator[Located]:
 
 
 def _inhibition(rule: Located, alerts: _Alerts) -> Iterator[Problem]:
-    for key in ("source_matchers", "target_matchers"):
-        for matcher in rule.each(key):
-            yield from _matcher(matcher, alerts)
+    matchers = [matcher for key in ("source_matchers", "target_matchers") for matcher in rule.each(key)]
+    for matcher in matchers:
+        if _only_deleted(matcher.text, alerts):
+            message = f"alerts.yml no longer has what {matcher.text} matches; remove this inhibit rule"
+            yield _problem(matcher, message)
+            return
+    for matcher in matchers:
+        yield from _matcher(matcher, alerts)
     for label in rule.each("equal"):
         yield from _label(label, label.text, alerts)
     targets = list(rule.each("target_matchers"))
@@ -118,7 +125,21 @@ def _matcher(where: Located, alerts: _Alerts) -> Iterator[Problem]:
     known = alerts.values.get(label)
     for value in _alternatives(wanted) if "~" in operator else (wanted,):
         if known is not None and not any(_equal(operator, value, name) for name in known):
-            yield _problem(where, f"no alert has the {label} {value}")
+            yield _problem(where, f"no alert has the {label} {value}; correct it, or remove it here")
+
+
+def _only_deleted(matcher: str, alerts: _Alerts) -> bool:
+    """Return whether a matcher names alerts that the project deleted, and no other: not even a misspelt one."""
+    parts = _MATCHER.fullmatch(matcher)
+    if parts is None or parts[1] != "alertname" or parts[2].startswith("!"):
+        return False
+    _, operator, wanted = parts.groups()
+    if any(_equal(operator, wanted, name) for name in alerts.values.get("alertname", ())):
+        return False
+    return all(
+        any(_equal(operator, value, name) for name in alerts.deleted)
+        for value in (_alternatives(wanted) if "~" in operator else (wanted,))
+    )
 
 
 def _label(where: Located, label: str, alerts: _Alerts) -> Iterator[Problem]:

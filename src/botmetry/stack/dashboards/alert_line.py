@@ -32,13 +32,17 @@ class Line:
     steps: tuple[tuple[float | None, str], ...]
 
 
-def line_of(rules: Rulebook, alert: str, *, complement: bool = False) -> Line:
+def line_of(rules: Rulebook, alert: str, *, complement: bool = False) -> Line | None:
     """Return the line of `alert`; with `complement` for a panel that shows one minus what the alert compares.
 
+    An alert that the project deleted has none: the panel is drawn without.
+
     Raises:
-        StackError: There is no such alert, or it compares with nothing.
+        StackError: There never was such an alert, or it compares with nothing.
     """
     threshold = rules.threshold(alert)
+    if threshold is None:
+        return None
     severity = rules.alerts[alert].rule.get("labels", "severity")
     colour = _COLOURS.get(severity.text if severity else "", _ORANGE)
     if complement:

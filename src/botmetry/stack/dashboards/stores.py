@@ -77,7 +77,7 @@ def queries_failed() -> Panel:
     )
 
 
-def slowest_statement(slow: Line) -> Panel:
+def slowest_statement(slow: Line | None) -> Panel:
     query = Query(f"max({quantile(0.95, m.db_query_duration_seconds, 'service', 'operation', 'table')})")
     return number("Slowest p95", "Of every kind of statement the slowest.", "s", query, line=slow)
 
@@ -107,7 +107,7 @@ def statements() -> Panel:
     return lines("Statements by table", says, "ops", query, story=_STATEMENTS)
 
 
-def statement_times(slow: Line) -> Panel:
+def statement_times(slow: Line | None) -> Panel:
     query = Query(
         quantile(0.95, m.db_query_duration_seconds, "operation", "table"),
         "{{operation}} {{table}} p95",
@@ -177,7 +177,7 @@ def commands_failed() -> Panel:
     )
 
 
-def connection_errors(lost: Line) -> Panel:
+def connection_errors(lost: Line | None) -> Panel:
     query = Query(rate(m.redis_connection_errors_total))
     return number("Connection errors", "A second. Any is too many.", "ops", query, line=lost, width=5)
 
@@ -218,7 +218,7 @@ def command_failures() -> Panel:
     return lines("Failed commands", "A second, by name.", "ops", query, story=_COMMANDS)
 
 
-def lost_over_time(lost: Line) -> Panel:
+def lost_over_time(lost: Line | None) -> Panel:
     query = Query(rate(m.redis_connection_errors_total, "service"), "{{service}}")
     return lines(
         "Connection errors by service",

@@ -51,7 +51,7 @@ def all_up(rules: Rulebook) -> Panel:
     return number("All up", says, "short", query, line=line_of(rules, "TargetDown"))
 
 
-def loop_lag(late: Line) -> Panel:
+def loop_lag(late: Line | None) -> Panel:
     query = Query(f"max({quantile(0.99, m.event_loop_lag_seconds, 'service', 'instance')})")
     return number("Loop lag p99", "Of the process whose event loop is latest.", "s", query, line=late)
 
@@ -84,7 +84,7 @@ def rules_failing(rules: Rulebook) -> Panel:
     )
 
 
-def loop_lag_over_time(late: Line) -> Panel:
+def loop_lag_over_time(late: Line | None) -> Panel:
     query = Query(
         quantile(0.99, m.event_loop_lag_seconds, "service", "instance"), "{{service}} {{instance}} p99"
     )
