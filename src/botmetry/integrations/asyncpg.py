@@ -3,18 +3,22 @@
 A statement is a query of `execute`, `executemany`, `fetch…`, `copy_…` or of a prepared statement. Not counted:
 preparing a statement, reading through a cursor, and the statement with which a pool cleans a connection that is given
 back.
+
+A pool that gives no connection, because PostgreSQL is away or refuses, or because none came free in time, counts as a
+failed `CONNECT` without a table. One that gives a connection counts none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial, wraps
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botmetry.errors import MissingExtraError
 from botmetry.integrations.calls import TimedCall, Verdict
-from botmetry.integrations.sql import Statement, describe
+from botmetry.integrations.sql import NO_TABLE, Statement, describe
 from botmetry.integrations.subclassing import (
     Undo,
     already_observed,
@@ -22,6 +26,7 @@ from botmetry.integrations.subclassing import (
     observed_class,
     original_class,
 )
+from botmetry.metrics import CATALOGUE
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Pool
@@ -33,6 +38,8 @@ __all__ = ["instrument"]
 _QUERYING = ("execute", "executemany", "fetch", "fetchval", "fetchrow", "fetchmany")
 _COPYING = ("copy_from_table", "copy_to_table", "copy_records_to_table")
 _PREPARED = ("fetch", "fetchval", "fetchrow", "fetchmany", "executemany")
+
+_CONNECT: Final = Statement("CONNECT", NO_TABLE)
 
 # The server says so for its statement_timeout and for a cancel request alike; only the text tells them apart.
 _QUERY_CANCELED = "57014"
@@ -58,7 +65,16 @@ def instrument(target: Pool[Any] | Connection[Any], telemetry: Telemetry) -> Und
     undo = already_observed(target, telemetry)
     if undo is not None:
         return undo
-    statements = _Statements(telemetry, (asyncpg.PostgresError, asyncpg.InterfaceError))
+    statements = _Statements(
+        telemetry,
+        discreet=(asyncpg.PostgresError, asyncpg.InterfaceError),
+        unconnected=(
+            OSError,  # refused, reset, unreachable, and TimeoutError
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,  # the conversation was cut off in the middle
+        ),
+    )
     if isinstance(target, asyncpg.Pool):
         return _observe_pool(target, telemetry, statements)
     return observe(target, telemetry, statements.connection_class(target), statements.stop)
@@ -80,6 +96,9 @@ def _observe_pool(pool: Pool[Any], telemetry: Telemetry, statements: _Statements
         return {"idle": idle, "in_use": size - idle, "max": pool.get_max_size()}
 
     telemetry.database.watch_pool(state)
+    queries = telemetry.registry.counter(CATALOGUE["db_queries_total"])
+    for outcome in ("error", "timeout"):
+        queries.labels(*_CONNECT, outcome)  # an explicit 0: increase() does not see the birth of a counter
     return observe(
         pool, telemetry, observed_class(original_class(pool), {"acquire": acquire}), statements.stop
     )
@@ -92,20 +111,27 @@ class _Statements:
     passes calls on.
     """
 
-    def __init__(self, telemetry: Telemetry, discreet: tuple[type[BaseException], ...]) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        *,
+        discreet: tuple[type[Exception], ...],
+        unconnected: tuple[type[Exception], ...],
+    ) -> None:
         self.active = True
         self._telemetry = telemetry
         self._discreet = discreet
+        self._unconnected = unconnected
         self._classes: dict[type[Any], type[Any]] = {}
 
     def stop(self) -> None:
         """Count no more."""
         self.active = False
 
-    def call(self, statement: Statement) -> TimedCall:
-        """Return the `with` block for one run of `statement`."""
+    def call(self, statement: Statement, started: float | None = None) -> TimedCall:
+        """Return the `with` block for one run of `statement`, which may have `started` before."""
         make = partial(self._telemetry.database.query, statement.operation, statement.table)
-        return TimedCall(make, self._judge, self._telemetry.internal_error)
+        return TimedCall(make, self._judge, self._telemetry.internal_error, started)
 
     def connection_class(self, connection: object) -> type[Any]:
         """Return the observing class for `connection`."""
@@ -132,26 +158,31 @@ class _Statements:
 
     def _waiting_methods(self, cls: type[Any]) -> Mapping[str, Callable[..., Any]]:
         def awaiting(waiting: Any) -> Generator[Any, Any, Any]:
-            started = perf_counter()
-            try:
+            with self._connecting():
                 connection = yield from cls.__await__(waiting)
-            finally:
-                self._waited(started)
             return self._observed_connection(connection)
 
         async def entering(waiting: Any) -> Any:
-            started = perf_counter()
-            try:
+            with self._connecting():
                 connection = await cls.__aenter__(waiting)
-            finally:
-                self._waited(started)
             return self._observed_connection(connection)
 
         return {"__await__": awaiting, "__aenter__": entering}
 
-    def _waited(self, started: float) -> None:
-        if self.active:
-            self._telemetry.database.pool_waited(perf_counter() - started)
+    @contextmanager
+    def _connecting(self) -> Iterator[None]:
+        """Observe the wait for a connection, and count it when it ends without one; not when it is cancelled."""
+        started = perf_counter()
+        try:
+            yield
+        except self._unconnected:
+            if self.active:
+                with self.call(_CONNECT, started):
+                    raise
+            raise
+        finally:
+            if self.active:
+                self._telemetry.database.pool_waited(perf_counter() - started)
 
     def _observed_connection(self, pooled: Any) -> Any:
         """Observe the connection behind what the pool hands out; a pool makes connections whenever it likes."""

@@ -39,13 +39,19 @@ Failed: TypeAlias = Callable[[str, BaseException], None]
 
 
 class TimedCall:
-    """A `with` block that is one operation: metric, event and span."""
+    """A `with` block that is one operation: metric, event and span.
 
-    __slots__ = ("_failed", "_instrument", "_judge", "_operation")
+    Give `started`, by `perf_counter`, for what began before the block: what counts only when it fails.
+    """
 
-    def __init__(self, make: Callable[[], Instrument], judge: Judge, failed: Failed) -> None:
+    __slots__ = ("_failed", "_instrument", "_judge", "_operation", "_started")
+
+    def __init__(
+        self, make: Callable[[], Instrument], judge: Judge, failed: Failed, started: float | None = None
+    ) -> None:
         self._judge = judge
         self._failed = failed
+        self._started = started
         self._instrument: Instrument | None = None
         try:
             self._instrument = make()
@@ -53,8 +59,12 @@ class TimedCall:
             failed("integrations", error)
 
     def __enter__(self) -> Operation | None:
+        self._operation: Operation | None = None
         instrument = self._instrument
-        self._operation = None if instrument is None else Operation(instrument, instrument.begin())
+        if instrument is not None:
+            span, bound, now = instrument.begin()
+            started = now if self._started is None else self._started
+            self._operation = Operation(instrument, (span, bound, started))
         return self._operation
 
     def __exit__(

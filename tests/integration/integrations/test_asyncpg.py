@@ -11,6 +11,7 @@ import pytest
 
 from botmetry import BotmetryError, LogSettings, MissingExtraError, Telemetry
 from botmetry.integrations import asyncpg as integration
+from midas.demo.servers import PostgresServer
 
 QUERIES = "db_queries_total"
 SECONDS = "db_query_duration_seconds_count"
@@ -156,6 +157,105 @@ async def test_the_wait_for_a_connection_is_observed(observed, seen, eventually)
 
     assert seen.value(WAITS) == 3
     assert seen.value("db_pool_wait_seconds_sum") >= 0.05
+
+
+async def _awaited(pool, **options):
+    await pool.acquire(**options)
+
+
+async def _entered(pool, **options):
+    async with pool.acquire(**options):
+        raise AssertionError
+
+
+async def _by_a_statement(pool, **_):
+    await pool.fetchval("SELECT 1")
+
+
+@pytest.fixture(name="own_server")
+def _own_server(tmp_path):
+    """A server of this test's own, to be stopped."""
+    with PostgresServer(tmp_path / "postgres", durable=False) as server:
+        yield server
+
+
+async def test_a_server_that_is_away_is_counted_until_it_is_back(own_server, telemetry, seen, log_lines):
+    """Whoever asks the pool while PostgreSQL is down counts as a failed CONNECT; when it is back, nobody does."""
+    async with asyncpg.create_pool(own_server.url, min_size=1, max_size=1) as pool:
+        integration.instrument(pool, telemetry)
+        await asyncio.to_thread(own_server.stop)
+        for ask in (_awaited, _entered, _by_a_statement):
+            with pytest.raises(OSError, match="refused|failed"):
+                await ask(pool)
+        away = queries(seen)
+        await asyncio.to_thread(own_server.start)
+        assert await pool.fetchval("SELECT 1") == 1
+
+    assert away == {("CONNECT", "error", "none"): 3}
+    assert queries(seen) == {**away, ("SELECT", "ok", "none"): 1}
+    assert seen.value(SECONDS, operation="CONNECT", table="none") == 3
+    assert seen.value(WAITS) == 4
+    password = own_server.url.split(":")[2].split("@")[0]
+    failed = [line for line in log_lines("db.query_executed") if line["level"] == "error"]
+    assert [line["operation"] for line in failed] == ["CONNECT"] * 3
+    assert password not in repr(failed)
+
+
+async def test_a_refusal_is_named_and_not_quoted(empty_postgres_url, telemetry, seen, log_lines):
+    """What PostgreSQL says to one that it does not let in names users and databases: only its class is told."""
+    nowhere = f"{empty_postgres_url}-that-nobody-made"
+    async with asyncpg.create_pool(nowhere, min_size=0, max_size=1) as pool:
+        integration.instrument(pool, telemetry)
+        with pytest.raises(asyncpg.InvalidCatalogNameError, match="that-nobody-made"):
+            await pool.acquire()
+
+    assert queries(seen) == {("CONNECT", "error", "none"): 1}
+    (line,) = log_lines("db.query_executed")
+    assert (line["error_type"], line["error_code"]) == ("InvalidCatalogNameError", "3D000")
+    assert "that-nobody-made" not in repr(line)
+
+
+@pytest.mark.parametrize("ask", [_awaited, _entered])
+async def test_a_connection_that_does_not_come_free_in_time_is_a_timeout(ask, observed, seen):
+    """A pool that is used up counts as a CONNECT that timed out, with the time that was waited."""
+    async with observed.acquire(), observed.acquire():
+        with pytest.raises(TimeoutError):
+            await ask(observed, timeout=0.05)
+
+    assert queries(seen) == {("CONNECT", "timeout", "none"): 1}
+    assert seen.value("db_query_duration_seconds_sum", operation="CONNECT", table="none") >= 0.05
+
+
+@pytest.mark.parametrize("ask", [_awaited, _entered])
+async def test_a_wait_that_is_cancelled_is_no_failure(ask, observed, seen, eventually):
+    """Cancelling the task that waits for a connection counts its wait and no failed CONNECT."""
+    async with observed.acquire(), observed.acquire():
+        waiting = asyncio.create_task(ask(observed))
+        await eventually(lambda: observed._queue._getters)  # it waits
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    assert queries(seen) == {}
+    assert seen.value(WAITS) == 3
+
+
+async def test_failed_connections_have_a_zero_before_the_first(observed, seen):
+    """The counters that the alert reads exist from the start: increase() does not see the birth of one."""
+    for outcome in ("error", "timeout"):
+        assert seen.value(QUERIES, operation="CONNECT", table="none", outcome=outcome) == 0
+
+
+async def test_after_the_undo_no_failure_is_counted(pool, telemetry, seen):
+    """A pool that is no longer observed fails unseen."""
+    undo = integration.instrument(pool, telemetry)
+    asked = pool.acquire(timeout=0.05)
+    async with pool.acquire(), pool.acquire():
+        undo()
+        with pytest.raises(TimeoutError):
+            await asked
+
+    assert queries(seen) == {}
 
 
 async def test_the_pool_is_shown(pool, telemetry, seen):

@@ -13,6 +13,7 @@ from midas.store import migrations, open_store
 from midas.store.connection import UNAVAILABLE, place_of
 
 DEADLINE = 60.0
+FAILED_CONNECTIONS = 'db_queries_total{operation="CONNECT",table="none",outcome="error"}'
 
 
 @pytest.fixture(name="own_server")
@@ -45,6 +46,21 @@ async def test_the_pool_survives_a_restart(own_server):
         await asyncio.to_thread(own_server.start)
 
         assert (await eventually(lambda: store.users.get(1))).display_name == "Ada"
+
+
+async def test_an_outage_is_counted(own_server):
+    """While PostgreSQL is down each call of the store counts as a failed connection, which is what calls somebody."""
+    await migrations.apply(own_server.url)
+    telemetry = Telemetry(service="midas-test", log=LogSettings(output="none"))
+    async with open_store(own_server.url, telemetry) as store:
+        assert f"{FAILED_CONNECTIONS} 0.0" in telemetry.render().decode()
+        await asyncio.to_thread(own_server.stop)
+        for call in (store.users.get(1), store.check()):
+            with pytest.raises(StoreUnavailable):
+                await call
+        shown = telemetry.render().decode()
+
+    assert f"{FAILED_CONNECTIONS} 2.0" in shown
 
 
 async def test_a_call_under_way_when_the_server_crashes_is_unavailable(own_server):

@@ -10,7 +10,11 @@ from botmetry.metrics.catalogue.rows import Rows, counter, gauge, histogram
 __all__ = ["DATABASE", "REDIS"]
 
 DATABASE: Final[Rows] = (
-    counter("db_queries_total", ("operation", "table", "outcome"), "Statements sent to the database."),
+    counter(
+        "db_queries_total",
+        ("operation", "table", "outcome"),
+        "Statements sent to the database, and connections (CONNECT) that could not be had.",
+    ),
     histogram(
         "db_query_duration_seconds",
         ("operation", "table"),
