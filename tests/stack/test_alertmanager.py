@@ -161,6 +161,14 @@ INHIBITED = [
         False,
     ),
     (
+        "DatabaseConnectionErrors",
+        "critical",
+        "midas-bot",
+        "database",
+        ("DatabaseSlowQueries", "warning", "midas-bot", "database"),
+        True,
+    ),
+    (
         "RedisConnectionErrors",
         "critical",
         "midas-bot",

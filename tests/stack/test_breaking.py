@@ -229,8 +229,12 @@ def test_an_alert_that_is_never_tested(copy: StackFiles) -> None:
     """An alert needs a promtool test in which it fires and one in which it stays silent."""
     (copy.monitoring / "tests" / "stores.yml").unlink()
     said = {problem.message for problem in _matching(copy, "has no promtool test")}
-    assert {message.split(" ", 1)[0] for message in said} == {"DatabaseSlowQueries", "RedisConnectionErrors"}
-    assert len(said) == 4
+    assert {message.split(" ", 1)[0] for message in said} == {
+        "DatabaseConnectionErrors",
+        "DatabaseSlowQueries",
+        "RedisConnectionErrors",
+    }
+    assert len(said) == 6
 
 
 def test_a_metric_that_nobody_shows(copy: StackFiles) -> None:

@@ -14,12 +14,14 @@ _FAILED = "error|timeout"
 
 # Where the log and the traces tell more. Spans of statements are called as the statement is: SELECT transactions.
 _STATEMENTS = Story("db.query_executed", "(SELECT|INSERT|UPDATE|DELETE) ", "table")
+_CONNECTING = Story("CONNECT", "CONNECT ")
 _COMMANDS = Story("redis.operation_executed", "redis ", "operation")
 
 
 def database(rules: Rulebook) -> Board:
     """Build the dashboard of PostgreSQL."""
     slow = line_of(rules, "DatabaseSlowQueries")
+    lost = line_of(rules, "DatabaseConnectionErrors")
     return (
         Board(
             "botmetry-database",
@@ -31,12 +33,21 @@ def database(rules: Rulebook) -> Board:
             "Is it fine?",
             queries(),
             queries_failed(),
+            unconnected(lost),
             slowest_statement(slow),
             pool_used(),
             pool_wait(),
             rows_busy(),
         )
-        .row("Statements", statements(), statement_times(slow), statement_spread(), failures(), time_spent())
+        .row(
+            "Statements",
+            statements(),
+            statement_times(slow),
+            statement_spread(),
+            failures(),
+            unconnected_over_time(lost),
+            time_spent(),
+        )
         .row("Connections", pool(), pool_waits(), pool_wait_spread())
     )
 
@@ -67,14 +78,25 @@ def redis(rules: Rulebook) -> Board:
 
 
 def queries() -> Panel:
-    return number("Statements", "Statements a second.", "ops", Query(rate(m.db_queries_total)), empty="0")
+    return number(
+        "Statements", "Statements a second.", "ops", Query(rate(m.db_queries_total)), empty="0", width=3
+    )
 
 
 def queries_failed() -> Panel:
     share = ratio(rate(m.db_queries_total, outcome=_FAILED), rate(m.db_queries_total))
     return number(
-        "Failed", "Share of statements that ended in an error or a timeout.", "percentunit", Query(share)
+        "Failed",
+        "Share of statements that ended in an error or a timeout.",
+        "percentunit",
+        Query(share),
+        width=3,
     )
+
+
+def unconnected(lost: Line | None) -> Panel:
+    query = Query(rate(m.db_queries_total, operation="CONNECT", outcome=_FAILED))
+    return number("Connection errors", "A second. Any is too many.", "ops", query, line=lost)
 
 
 def slowest_statement(slow: Line | None) -> Panel:
@@ -87,7 +109,11 @@ def pool_used() -> Panel:
         f"{level(m.db_pool_connections, state='in_use')} / ({level(m.db_pool_connections, state='max')} > 0)"
     )
     return number(
-        "Pool in use", "At 100% the next statement waits for a connection.", "percentunit", Query(share)
+        "Pool in use",
+        "At 100% the next statement waits for a connection.",
+        "percentunit",
+        Query(share),
+        width=3,
     )
 
 
@@ -98,7 +124,7 @@ def pool_wait() -> Panel:
 
 def rows_busy() -> Panel:
     query = Query(level(m.db_pool_connections, state="in_use"))
-    return number("Connections in use", "At this moment, in all processes.", "short", query)
+    return number("Connections in use", "At this moment, in all processes.", "short", query, width=3)
 
 
 def statements() -> Panel:
@@ -134,6 +160,18 @@ def failures() -> Panel:
 def time_spent() -> Panel:
     busy = Query(count_rate(m.db_query_duration_seconds, "table"), "{{table}}")
     return lines("Load by table", "Statements a second a table: where an index would pay.", "ops", busy)
+
+
+def unconnected_over_time(lost: Line | None) -> Panel:
+    query = Query(rate(m.db_queries_total, "service", operation="CONNECT", outcome=_FAILED), "{{service}}")
+    return lines(
+        "Connection errors by service",
+        "A second by service. Only one service: its network or its pool. All: PostgreSQL.",
+        "ops",
+        query,
+        line=lost,
+        story=_CONNECTING,
+    )
 
 
 def pool() -> Panel:
