@@ -7,13 +7,10 @@ one pass over the fields, one call of the encoder and one append to the sink's b
 from __future__ import annotations
 
 import math
-import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import orjson
 
@@ -24,18 +21,10 @@ from botmetry.logs.plain import text_of
 from botmetry.logs.prepared import NO_SPAN, Prepared, span_part
 from botmetry.logs.redaction import Redactor
 from botmetry.logs.sink import Sink
+from botmetry.logs.tracebacks import ExcInfo, traceback_of
 from botmetry.settings import LEVELS, LogSettings
 
-__all__ = ["LOGGER", "RESERVED", "EventLogger", "ExcInfo", "open_log"]
-
-ExcInfo: TypeAlias = (
-    bool
-    | BaseException
-    | tuple[type[BaseException], BaseException, TracebackType | None]
-    | tuple[None, None, None]
-    | None
-)
-"""What the stdlib's `exc_info` may be: an exception, `sys.exc_info()`, or True for the one being handled."""
+__all__ = ["LOGGER", "RESERVED", "EventLogger", "open_log"]
 
 RESERVED: Final = frozenset(
     {"timestamp", "level", "event", "message", "logger", "service", "trace_id", "span_id", "exception"}
@@ -45,7 +34,7 @@ RESERVED: Final = frozenset(
 LOGGER: Final = "botmetry"
 """The logger of events; records of other libraries carry the name of theirs."""
 
-_DEBUG, _INFO, _WARNING, _ERROR = (LEVELS[level] for level in ("debug", "info", "warning", "error"))
+_DEBUG, _INFO, _WARNING, _ERROR, _CRITICAL = LEVELS.values()
 _EVENTS_REMEMBERED: Final = 1024
 _MILLISECONDS: Final = tuple(b'.%03dZ"' % millisecond for millisecond in range(1000))
 
@@ -83,6 +72,9 @@ def open_log(
 
 class EventLogger(FamilyEvents):
     """Structured events of one program. Its methods never raise and never wait for the output.
+
+    They are those of the stdlib's loggers: `debug`, `info`, `warning`, `error`, `critical`, and `exception` for an
+    error with the exception that is being handled. The first argument names the event, and data goes into keywords.
 
     Args:
         service: The program's name.
@@ -168,6 +160,20 @@ class EventLogger(FamilyEvents):
         """Write a failure of one piece of work."""
         if self.level <= _ERROR:
             self._write("error", event, message, exc_info, fields)
+
+    def exception(
+        self, event: str, /, *, exc_info: ExcInfo = True, message: str | None = None, **fields: object
+    ) -> None:
+        """Write a failure with the exception being handled; outside an `except` block it is `error`."""
+        if self.level <= _ERROR:
+            self._write("error", event, message, exc_info, fields)
+
+    def critical(
+        self, event: str, /, *, exc_info: ExcInfo = None, message: str | None = None, **fields: object
+    ) -> None:
+        """Write a failure after which the program cannot go on as it should."""
+        if self.level <= _CRITICAL:
+            self._write("critical", event, message, exc_info, fields)
 
     def emit(
         self,
@@ -331,18 +337,3 @@ def _second_of(moment: float) -> tuple[float, bytes]:
     begin = math.floor(moment)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(begin))
     return float(begin), f'{{"timestamp":"{text}'.encode()
-
-
-def traceback_of(exc_info: ExcInfo) -> str | None:
-    """Return the traceback of an exception as Python prints it, or None if there is no exception."""
-    error = exc_info
-    if isinstance(exc_info, tuple):
-        error = exc_info[1]
-    elif exc_info is True:
-        error = sys.exc_info()[1]
-    if not isinstance(error, BaseException):
-        return None
-    try:
-        return "".join(traceback.format_exception(error)).rstrip("\n")
-    except Exception:  # noqa: BLE001 - an exception class may break even its own traceback
-        return text_of(error)

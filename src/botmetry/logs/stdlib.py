@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 
-from botmetry.logs.events import EventLogger, traceback_of
+from botmetry.logs.events import EventLogger
 from botmetry.logs.plain import text_of
+from botmetry.logs.tracebacks import traceback_of
 from botmetry.settings import LEVELS
 
 __all__ = ["RecordFormatter", "RecordHandler", "install"]

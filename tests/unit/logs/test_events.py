@@ -104,7 +104,7 @@ def test_only_levels_from_the_least_one_on_are_written_and_counted(level, make_l
     log.info("a.b")
     log.warning("a.b")
     log.error("a.b")
-    log.emit("critical", "a.b", fields={})
+    log.critical("a.b")
     kept = names[names.index(level) :]
     assert [line["level"] for line in written.lines] == kept
     assert counted == kept
@@ -282,6 +282,23 @@ def test_exceptions_are_one_field_with_the_traceback(log, written):
     for nothing in (True, False, None, (None, None, None)):
         log.error("a.b", exc_info=nothing)
         assert "exception" not in written.last
+
+
+def test_the_exception_being_handled_is_told_without_naming_it(make_log, log, written, counted, errors):
+    """`exception` is what everyone types in an `except` block: an error, and counted as one."""
+    try:
+        raise ValueError("no stock")
+    except ValueError:
+        log.exception("order.lost", band="small")
+        log.exception("order.lost", exc_info=False)  # noqa: LOG007 - not the stdlib's
+        make_log(level="critical").exception("order.lost")
+    log.exception("order.lost")  # noqa: LOG004 - as above
+    told, *untold = written.lines
+    assert (told["level"], told["band"]) == ("error", "small")
+    assert told["exception"].startswith("Traceback (most recent call last):")
+    assert told["exception"].endswith("ValueError: no stock")
+    assert ["exception" in line for line in untold] == [False, False]
+    assert (counted, errors) == (["error"] * 3, [])
 
 
 def test_a_message_replaces_the_events_name(log, written):
