@@ -28,6 +28,8 @@ LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40
 _SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_SAMPLERS = ("always_on", "always_off", "traceidratio")
+_PARENT_BASED = "parentbased_"
 _MAX_PORT = 65_535
 
 _T = TypeVar("_T")
@@ -122,10 +124,12 @@ class TracingSettings:
     Attributes:
         endpoint: OTLP/HTTP base address, such as `http://127.0.0.1:4318`; None exports nothing.
         sample_ratio: The share of traces that is kept, 0 to 1.
+        parent_based: Whether a trace that came with a message is kept if its sender keeps it; else the ratio decides.
     """
 
     endpoint: str | None = None
     sample_ratio: float = 1.0
+    parent_based: bool = True
 
     def __post_init__(self) -> None:
         if not _is_number(self.sample_ratio, at_least=0) or self.sample_ratio > 1:
@@ -274,17 +278,22 @@ class _Environment:
         return self.number("BOTMETRY_SERIES_LIMIT", int, 1000, "a number of series, or none")
 
     def tracing(self) -> TracingSettings:
-        exporter = (self.text("OTEL_TRACES_EXPORTER") or "otlp").lower()
-        if self.flag("OTEL_SDK_DISABLED") or exporter == "none":
+        # By OpenTelemetry's specification anything but "true" is false here.
+        if (self.text("OTEL_SDK_DISABLED") or "").lower() == "true":
             return TracingSettings()
-        sampler = (
-            (self.text("OTEL_TRACES_SAMPLER") or "parentbased_always_on").lower().removeprefix("parentbased_")
-        )
-        ratios = {
-            "always_on": 1.0,
-            "always_off": 0.0,
-            "traceidratio": self.number("OTEL_TRACES_SAMPLER_ARG", float, 1.0, "a ratio of 0 to 1"),
-        }
-        if sampler not in ratios:
-            raise SettingsError("OTEL_TRACES_SAMPLER", sampler, "always_on, always_off or traceidratio")
-        return TracingSettings(self.text("OTEL_EXPORTER_OTLP_ENDPOINT"), ratios[sampler])
+        exporter = self.choice("OTEL_TRACES_EXPORTER", "otlp", ("otlp", "none"))
+        if exporter == "none":
+            return TracingSettings()
+        samplers = (*_SAMPLERS, *(_PARENT_BASED + root for root in _SAMPLERS))
+        sampler = self.choice("OTEL_TRACES_SAMPLER", "parentbased_always_on", samplers)
+        root = sampler.removeprefix(_PARENT_BASED)
+        ratio = 0.0 if root == "always_off" else 1.0
+        if root == "traceidratio":
+            ratio = self.number("OTEL_TRACES_SAMPLER_ARG", float, 1.0, "a ratio of 0 to 1")
+        return TracingSettings(self.text("OTEL_EXPORTER_OTLP_ENDPOINT"), ratio, parent_based=root != sampler)
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name) or default
+        if value.lower() not in choices:
+            raise SettingsError(name, value, "one of " + ", ".join(choices))
+        return value.lower()

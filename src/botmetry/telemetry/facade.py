@@ -190,6 +190,11 @@ class Telemetry(OwnMetrics):
         variables = dict(os.environ if environ is None else environ)
         if isinstance(overrides.get("service"), str):
             variables["BOTMETRY_SERVICE"] = str(overrides["service"])
+        if any(overrides.get(option) is not None for option in ("tracing", "tracer_provider")):
+            # What they say is for the program's own SDK then, which knows more exporters and samplers than we do.
+            variables = {
+                name: text for name, text in variables.items() if not name.startswith("OTEL_TRACES_")
+            }
         settings = settings_from_env(variables)
         known: dict[str, object] = {
             "service": settings.service,

@@ -47,9 +47,10 @@ def provider_from_settings(service: str, version: str, settings: TracingSettings
         from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError(error.name or "opentelemetry-sdk", "otel") from error
+    root = TraceIdRatioBased(settings.sample_ratio)
     provider = TracerProvider(
         resource=Resource.create({"service.name": service, "service.version": version}),
-        sampler=ParentBased(TraceIdRatioBased(settings.sample_ratio)),
+        sampler=ParentBased(root) if settings.parent_based else root,
         shutdown_on_exit=False,
     )
     atexit.register(_within, FLUSH_SECONDS, provider.shutdown)

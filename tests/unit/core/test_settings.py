@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
 
 from botmetry import LogSettings, ServerSettings, SettingsError, Telemetry, TelemetrySettings, TracingSettings
+from botmetry.settings import settings_from_env
+from botmetry.tracing import provider_from_settings
+
+ENDPOINT = "http://127.0.0.1:4318"
 
 
 @pytest.mark.parametrize(
@@ -72,3 +79,86 @@ def test_a_secret_is_not_in_the_error_that_it_caused():
             }
         )
     assert "hunter2" not in str(caught.value)
+
+
+def tracing_of(**variables):
+    """The settings that `OTEL_*` make."""
+    environ = {"BOTMETRY_SERVICE": "shop-bot", "OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINT, **variables}
+    return settings_from_env(environ).tracing
+
+
+@pytest.mark.parametrize(
+    ("variables", "recorded"),
+    [
+        ({}, (True, True, False)),
+        ({"OTEL_TRACES_SAMPLER": "parentbased_always_on"}, (True, True, False)),
+        ({"OTEL_TRACES_SAMPLER": "parentbased_always_off"}, (False, True, False)),
+        ({"OTEL_TRACES_SAMPLER": "ParentBased_TraceIdRatio"}, (True, True, False)),
+        (
+            {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"},
+            (False, True, False),
+        ),
+        ({"OTEL_TRACES_SAMPLER": "always_on", "OTEL_TRACES_SAMPLER_ARG": "none"}, (True, True, True)),
+        ({"OTEL_TRACES_SAMPLER": "always_off"}, (False, False, False)),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio"}, (True, True, True)),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}, (False, False, False)),
+    ],
+)
+def test_a_sampler_means_what_opentelemetry_says(variables, recorded):
+    """Whether a root, the child of a sampled span and that of one which is not are recorded."""
+    provider = provider_from_settings("shop-bot", "", tracing_of(**variables))
+    try:
+        tracer = provider.get_tracer("test")
+        around = [
+            trace.set_span_in_context(
+                trace.NonRecordingSpan(
+                    trace.SpanContext(0xAB, 0xCD, is_remote=True, trace_flags=trace.TraceFlags(flags))
+                )
+            )
+            for flags in (1, 0)
+        ]
+        spans = [tracer.start_span("work", parent) for parent in (Context(), *around)]
+        assert tuple(span.is_recording() for span in spans) == recorded
+    finally:
+        provider.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "choices"),
+    [
+        ("OTEL_TRACES_EXPORTER", "console", "one of otlp, none$"),
+        ("OTEL_TRACES_EXPORTER", "otlp,console", "one of otlp, none$"),
+        (
+            "OTEL_TRACES_SAMPLER",
+            "xray",
+            "one of always_on, always_off, traceidratio, parentbased_always_on, ",
+        ),
+    ],
+)
+def test_what_is_not_supported_of_opentelemetry_is_named_with_what_is(variable, value, choices):
+    """Spans went over OTLP although somebody had asked for something else."""
+    with pytest.raises(SettingsError, match=f"^{variable}='{value}' cannot be used: expected {choices}"):
+        tracing_of(**{variable: value})
+
+
+def test_variables_for_a_provider_of_the_programs_own_are_none_of_ours():
+    """Its SDK reads the same variables and knows more than we support."""
+    environ = {
+        "BOTMETRY_SERVICE": "shop-bot",
+        "BOTMETRY_LOG_OUTPUT": "none",
+        "OTEL_TRACES_EXPORTER": "console",
+    }
+    assert Telemetry.from_env(environ, tracer_provider=TracerProvider()).tracer.exports
+
+
+@pytest.mark.parametrize("value", ["true", "TRUE", " True "])
+def test_a_disabled_sdk_exports_nothing(value):
+    """Nor does the exporter `none`."""
+    assert tracing_of(OTEL_SDK_DISABLED=value, OTEL_TRACES_EXPORTER="console").endpoint is None
+    assert tracing_of(OTEL_TRACES_EXPORTER="None").endpoint is None
+
+
+@pytest.mark.parametrize("value", ["false", "1", "yes", "on", "perhaps", ""])
+def test_the_sdk_is_disabled_by_true_alone(value):
+    """OpenTelemetry's specification takes anything else for false."""
+    assert tracing_of(OTEL_SDK_DISABLED=value).endpoint == ENDPOINT

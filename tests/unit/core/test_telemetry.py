@@ -76,7 +76,6 @@ def test_the_environment_is_read_only_where_it_is_asked_for():
     for name, value in (
         ("BOTMETRY_PORT", "many"),
         ("BOTMETRY_SERIES_LIMIT", "-"),
-        ("OTEL_SDK_DISABLED", "perhaps"),
         ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("BOTMETRY_BASIC_AUTH", "nobody"),
     ):
