@@ -119,9 +119,11 @@ class Reporter:
         `debug`, `info` and `warning`, is counted like any other, and written at that level, with its text instead of a
         traceback.
         """
-        told = None if outcome != "error" else getattr(type(error), "log_level", None)
-        is_quiet = told in _QUIETER
-        level = told if is_quiet else _LEVELS.get(outcome, described.ok_level)
+        level = _LEVELS.get(outcome, described.ok_level)
+        told: object = getattr(type(error), "log_level", None) if outcome == "error" else None
+        is_quiet = isinstance(told, str) and told in _QUIETER
+        if is_quiet:
+            level = str(told)
         if self.log is None or not self.log.enabled(level):
             return
         known: dict[str, object] = {
