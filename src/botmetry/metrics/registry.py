@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate, islice
-from threading import Lock, local
-from typing import Protocol, TypeVar
+from threading import Lock
+from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.openmetrics.exposition import generate_latest as generate_latest_openmetrics
 from prometheus_client.samples import Exemplar as ClientExemplar
 
 from botmetry.errors import MetricError
+from botmetry.metrics.beside import EOF, Beside, Collector
 from botmetry.metrics.forks import in_children
 from botmetry.metrics.format import bound_text
 from botmetry.metrics.keeping import InMemory, Keeping, Options
@@ -20,19 +19,10 @@ from botmetry.metrics.metric import AnyMetric, Counter, Gauge, Histogram
 from botmetry.metrics.series import CounterSeries, Exemplar, HistogramSeries
 from botmetry.metrics.spec import MetricSpec
 
-__all__ = ["Collector", "Registry"]
+__all__ = ["Registry"]
 
 _AnyMetric = TypeVar("_AnyMetric", Counter, Gauge, Histogram)
-_EOF = b"# EOF\n"
 _BLOCK_SERIES = 128  # of a histogram with 14 buckets: 0.7 ms of work
-
-
-class Collector(Protocol):
-    """What prometheus_client calls a collector."""
-
-    def collect(self) -> Iterable[Family]:
-        """Return the families with their samples."""
-        ...  # a protocol has no body
 
 
 class Registry:
@@ -66,7 +56,8 @@ class Registry:
         self._overflowed = overflowed
         self._metrics: dict[str, AnyMetric] = {}
         self._unregistered: list[Counter | Histogram] = []
-        self._beside = _Beside()
+        self._taken: dict[str, str] = {}  # which metric has a name for itself or one of its samples
+        self._beside = Beside(self, self._taken, failed)
         self._keeping = keeping or InMemory()
         self._lock = Lock()
         in_children(self.renew_locks)
@@ -118,13 +109,20 @@ class Registry:
     def register(self, collector: Collector) -> None:
         """Expose a prometheus_client collector, or a whole prometheus_client registry, beside our metrics.
 
-        Doing it twice is doing it once.
+        Doing it twice is doing it once. A collector without `describe` tells its families at a scrape only; one that
+        has a name of ours is left out there and counted in `telemetry_errors_total`.
+
+        Raises:
+            MetricError: It has a metric that is shown here already, and parsers refuse what is shown twice.
         """
-        self._beside.register(collector)
+        names = self._beside.described(collector)  # foreign code, which may declare a metric here
+        with self._lock:
+            self._beside.register(collector, names)
 
     def unregister(self, collector: Collector) -> None:
         """Take back `register`."""
-        self._beside.unregister(collector)
+        with self._lock:
+            self._beside.unregister(collector)
 
     def register_process(self, collector: Collector) -> None:
         """Expose a collector of the process itself, unless a registered registry brings the same metrics.
@@ -148,7 +146,7 @@ class Registry:
                 between()
         blocks.append(self._beside.render(openmetrics=openmetrics))
         if openmetrics:
-            blocks.append(_EOF)
+            blocks.append(EOF)
         return b"".join(blocks)  # which lets other threads run while it copies more than a megabyte
 
     def collect(self) -> Iterator[Family]:
@@ -167,7 +165,6 @@ class Registry:
     def renew_locks(self) -> None:
         """Take new locks, here and in the metrics: in a forked child, where those held would never be released."""
         self._lock = Lock()
-        self._beside.renew_locks()
         for metric in (*self._metrics.values(), *self._unregistered):
             metric.renew_locks()
 
@@ -186,6 +183,7 @@ class Registry:
                 self._refuse_overlap(spec)
                 made = make(spec, self._options(self._series_limits.get(spec.name, self._series_limit)))
                 self._metrics[spec.name] = made
+                self._taken.update(dict.fromkeys(_names_of(spec), spec.name))
                 return made
         if isinstance(there, kind) and there.spec == spec:
             return there
@@ -194,12 +192,11 @@ class Registry:
         )
 
     def _refuse_overlap(self, spec: MetricSpec) -> None:
-        taken = {
-            name: other for other in self._metrics.values() for name in (*other.spec.series, other.spec.base)
-        }
-        for name in (*spec.series, spec.base):
-            if name in taken:
-                raise MetricError(spec.name, f"its sample {name} would collide with {taken[name].spec.name}")
+        names = _names_of(spec)
+        for name in names:
+            if name in self._taken:
+                raise MetricError(spec.name, f"its sample {name} would collide with {self._taken[name]}")
+        self._beside.refuse(spec.name, names)
 
 
 def _limit(metric: str, limit: object) -> int | None:
@@ -210,67 +207,9 @@ def _limit(metric: str, limit: object) -> int | None:
     )
 
 
-class _Beside:
-    """The collectors of others that are exposed with ours."""
-
-    def __init__(self) -> None:
-        self.theirs = CollectorRegistry(auto_describe=False)
-        self.process: list[Collector] = []
-        self._registered: list[Collector] = []
-        self._collecting = local()
-
-    def register(self, collector: Collector) -> None:
-        if collector not in self._registered:
-            self.theirs.register(collector)
-            self._registered.append(collector)
-
-    def unregister(self, collector: Collector) -> None:
-        self.theirs.unregister(collector)
-        self._registered.remove(collector)
-
-    def renew_locks(self) -> None:
-        # prometheus_client holds a lock while it collects, which another thread may have done at the fork.
-        self.theirs = CollectorRegistry(auto_describe=False)
-        for collector in self._registered:
-            self.theirs.register(collector)
-
-    def render(self, *, openmetrics: bool) -> bytes:
-        if not openmetrics:
-            return generate_latest(self)
-        text: bytes = generate_latest_openmetrics(self)  # type: ignore[no-untyped-call]
-        return text.removesuffix(_EOF)
-
-    def collect(self) -> Iterator[Family]:
-        seen: set[str] = set()
-        for family in self.families(for_theirs=False):
-            seen.add(family.name)
-            yield family
-        for collector in self.process:
-            yield from (family for family in collector.collect() if family.name not in seen)
-
-    def families(self, *, for_theirs: bool) -> list[Family]:
-        """Collect what is registered here.
-
-        A registry may be registered here and have us in it as well. Then what is collected for it leaves out what it
-        exposes itself.
-        """
-        found: list[Family] = []
-        for collector in tuple(self._registered):
-            self._collecting.asked = False
-            try:
-                families = list(collector.collect())
-                if not (for_theirs and self._collecting.asked):
-                    found += families
-            finally:
-                del self._collecting.asked
-        return found
-
-    def asked_meanwhile(self) -> bool:
-        """Note that we are asked for our metrics; tell whether that comes from what is being collected here."""
-        if not hasattr(self._collecting, "asked"):
-            return False
-        self._collecting.asked = True
-        return True
+def _names_of(spec: MetricSpec) -> tuple[str, ...]:
+    """Return the names that nothing else in an exposition may have: the family's and those of its samples."""
+    return (*spec.series, spec.base)
 
 
 def _empty_family(spec: MetricSpec) -> Family:
