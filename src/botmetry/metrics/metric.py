@@ -132,7 +132,9 @@ class Metric(ABC, Generic[_Series]):
 
     def series(self) -> list[tuple[_Values, _Series]]:
         """Return the series with their label values, as they are now."""
-        return list(self._series.items())
+        # To copy is one step of the interpreter. To list pairs is many: each is made, which may collect garbage, and
+        # finalizers and other threads run meanwhile and make series.
+        return list(self._series.copy().items())
 
     def __len__(self) -> int:
         """Return the number of series."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 from decimal import Decimal
@@ -256,3 +257,28 @@ def test_a_declaration_that_cannot_be_exposed_is_refused(arguments, reason):
     """The error names the metric and the reason."""
     with pytest.raises(MetricError, match=reason):
         MetricSpec(*arguments)
+
+
+def test_series_that_are_made_while_garbage_is_collected_break_no_scrape():
+    """To collect garbage runs finalizers, and lets other threads run, in the middle of whatever makes an object."""
+    registry = Registry(failed=lambda *_: None, overflowed=lambda _: None)
+    counter = registry.counter(MetricSpec("done_total", "counter", "Done.", ("task",)))
+    for number in range(500):
+        counter.labels(str(number))
+    made = 0
+
+    def finalize(*_):
+        nonlocal made
+        made += 1
+        counter.labels(f"meanwhile {made}")
+
+    before = gc.get_threshold()
+    gc.callbacks.append(finalize)
+    gc.set_threshold(1)
+    try:
+        seen = counter.series()
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(finalize)
+    assert made > 0
+    assert len(seen) >= 500
